@@ -1,0 +1,7 @@
+"""The program on every node: answers the controller, hands items to the runner, executes nothing itself.
+
+Trust: the listener answers only mutual TLS with a certificate of the stack's authority AND the bearer
+token of the principal that the certificate names. Two processes: `agent` holds keys and the network,
+`agent.runner` executes items as another user; one Unix socket lies between them.
+This package imports nothing of ours but itself, and neither Pulumi nor Fabric nor paramiko.
+"""

@@ -1,0 +1,107 @@
+"""Which Pulumi backend and stack are selected, read from Pulumi's own files without starting Pulumi.
+
+Sources: pulumi sdk/go/common/workspace (`getWorkspacePath`, `credentials.json`) and
+pkg/backend/httpstate/backend.go (`CurrentBackend`), v3.259.0.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import urllib.parse
+
+import yaml
+
+from components.errors import GaxxError
+
+PULUMI_CLOUD = "https://api.pulumi.com"
+
+
+def pulumi_home() -> pathlib.Path:
+    """Where Pulumi keeps its own state: PULUMI_HOME or ~/.pulumi."""
+    home = os.environ.get("PULUMI_HOME")
+    return pathlib.Path(home) if home else pathlib.Path.home() / ".pulumi"
+
+
+def project_root(start: pathlib.Path | None = None) -> pathlib.Path:
+    """The nearest folder at or above `start` with a Pulumi.yaml; raise GaxxError when there is none."""
+    here = (start or pathlib.Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / "Pulumi.yaml").is_file():
+            return folder
+    message = f"no Pulumi.yaml in {here} or above it"
+    raise GaxxError(message, hint="run gaxx inside the project")
+
+
+def project_name(root: pathlib.Path) -> str:
+    """The project's name from its Pulumi.yaml."""
+    project = _project(root)
+    name = project.get("name")
+    if not isinstance(name, str):
+        message = f"{root / 'Pulumi.yaml'}: name: missing"
+        raise GaxxError(message)
+    return name
+
+
+def current_backend_url(root: pathlib.Path) -> str:
+    """The backend that `pulumi` would use in `root`; "" when nobody has logged in or chosen one."""
+    url = os.environ.get("PULUMI_BACKEND_URL", "")
+    if url:
+        return url
+    backend = _project(root).get("backend")
+    if isinstance(backend, dict) and isinstance(backend.get("url"), str):
+        return str(backend["url"])
+    try:
+        credentials = json.loads((pulumi_home() / "credentials.json").read_text())
+    except FileNotFoundError:
+        return ""
+    except ValueError as error:
+        message = f"{pulumi_home() / 'credentials.json'}: not JSON: {error}"
+        raise GaxxError(message) from error
+    current = credentials.get("current", "")
+    return current if isinstance(current, str) else ""
+
+
+def backend_id(url: str, root: pathlib.Path) -> str:
+    """A short stable id of a backend, fit for a machine's tag: 12 hex digits of its normalised URL."""
+    if url.startswith("file://"):
+        rest = url.removeprefix("file://").split("?", 1)[0]
+        path = pathlib.Path(rest).expanduser()
+        url = f"file://{(root / path).resolve() if not path.is_absolute() else path.resolve()}"
+    else:
+        parts = urllib.parse.urlsplit(url or PULUMI_CLOUD)
+        # The query may carry credentials (S3 profiles); the place is scheme, host and path.
+        url = f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path.rstrip('/')}"
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
+def selected_stack(root: pathlib.Path) -> str:
+    """The stack that `pulumi stack select` chose for the project in `root`; "" when none is."""
+    chosen = os.environ.get("PULUMI_STACK", "")
+    if chosen:
+        return chosen
+    digest = hashlib.sha1(str(root / "Pulumi.yaml").encode(), usedforsecurity=False).hexdigest()
+    path = pulumi_home() / "workspaces" / f"{project_name(root)}-{digest}-workspace.json"
+    try:
+        workspace = json.loads(path.read_text())
+    except FileNotFoundError:
+        return ""
+    except ValueError as error:
+        message = f"{path}: not JSON: {error}"
+        raise GaxxError(message) from error
+    stack = workspace.get("stack", "")
+    # A DIY backend writes the fully qualified organization/project/stack.
+    return stack.rsplit("/", 1)[-1] if isinstance(stack, str) else ""
+
+
+def _project(root: pathlib.Path) -> dict[str, object]:
+    path = root / "Pulumi.yaml"
+    try:
+        data = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        message = f"{path}: not YAML: {error}"
+        raise GaxxError(message) from error
+    if not isinstance(data, dict):
+        message = f"{path}: a mapping was expected"
+        raise GaxxError(message)
+    return data

@@ -1,0 +1,134 @@
+"""The inventory: what a stack's machines are and how to reach them; the contract between stack and tasks.
+
+Plain data, no Pulumi import. The stack exports it as the secret output `inventory` (it holds the
+operators' bearer tokens); the provider caches it in a 0600 file so that `gaxx run` need not start Pulumi.
+"""
+
+import dataclasses
+import json
+import typing
+
+from components.errors import InventoryError
+
+INVENTORY_VERSION = 1
+Reach = typing.Literal["direct", "ssh"]
+Role = typing.Literal["operator", "observer"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """One enrolled machine, as a controller needs to know it."""
+
+    name: str
+    """Unique in the stack: `<fleet>-<index>`."""
+    fleet: str
+    index: int
+    """From 1."""
+    cloud: str
+    region: str
+    type: str
+    image: str
+    machine_id: str
+    """The cloud's own id of the machine."""
+    address: str
+    """Where the agent listens; for `reach: ssh` as the node sees itself."""
+    reach: Reach
+    ssh_host: str
+    ssh_port: int
+    ssh_user: str
+    ssh_host_keys: tuple[str, ...]
+    """Public keys in OpenSSH's form, without comment; anything else the node presents is refused."""
+    agent_port: int
+    metrics_port: int
+    tls_name: str
+    """The DNS name in the node's certificate; checked on every call."""
+    slots: int
+    """How many items it executes at once."""
+    groups: tuple[str, ...]
+    created: str
+    """RFC 3339, UTC."""
+    expires: str
+    """RFC 3339, UTC; empty where the stack has no TTL."""
+    agent_build: str
+    """sha256 of the agent bundle that enrolment installed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Principal:
+    """An operator or observer whom the nodes know."""
+
+    name: str
+    role: Role
+    certificate: str
+    """PEM, issued by the stack's authority for the key of the operator's CSR."""
+    key_sha256: str
+    """Hex sha256 of the DER SubjectPublicKeyInfo: how a controller finds itself in the list."""
+    token: str = dataclasses.field(repr=False)
+    """The bearer token. Secret."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inventory:
+    """Everything a controller needs to work with a stack."""
+
+    project: str
+    stack: str
+    backend_id: str
+    authority_certificate: str
+    """PEM of the stack's authority: the only root that the nodes' certificates are checked against."""
+    nodes: tuple[Node, ...]
+    principals: tuple[Principal, ...]
+    missing: tuple[str, ...] = ()
+    """Names of declared nodes that are not enrolled (`enough: k`)."""
+    version: int = INVENTORY_VERSION
+
+    def to_json(self) -> str:
+        """Serialise with sorted keys: the same inventory is the same bytes."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Inventory":
+        """Parse what `to_json` wrote; raise InventoryError when it is something else or another version."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            message = f"the inventory is not JSON: {error}"
+            raise InventoryError(message) from error
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: object) -> "Inventory":
+        """Build from the decoded stack output; raise InventoryError naming what is wrong."""
+        if not isinstance(data, dict):
+            message = f"the inventory is a {type(data).__name__}, not an object"
+            raise InventoryError(message)
+        version = data.get("version")
+        if version != INVENTORY_VERSION:
+            message = f"the inventory has version {version!r}; this gaxx reads version {INVENTORY_VERSION}"
+            raise InventoryError(message, hint="run `pulumi up` with this version of gaxx")
+        try:
+            fields = dict(data)
+            fields["nodes"] = tuple(_record(Node, node) for node in data["nodes"])
+            fields["principals"] = tuple(_record(Principal, entry) for entry in data["principals"])
+            fields["missing"] = tuple(data.get("missing", ()))
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            message = f"the inventory lacks or has an unknown field: {error}"
+            raise InventoryError(message, hint="run `pulumi up` with this version of gaxx") from error
+
+
+T = typing.TypeVar("T")
+
+
+def _record(cls: type[T], data: dict[str, typing.Any]) -> T:
+    # JSON has no tuples, and the engine hands every number on as a float.
+    hints = typing.get_type_hints(cls)
+    fields: dict[str, typing.Any] = {}
+    for key, value in data.items():
+        if isinstance(value, list):
+            fields[key] = tuple(value)
+        elif hints.get(key) is int:
+            fields[key] = int(value)
+        else:
+            fields[key] = value
+    return cls(**fields)

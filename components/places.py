@@ -1,0 +1,87 @@
+"""Where Gaxx keeps things on a controller; pure path arithmetic, nothing is created here.
+
+Two roots on purpose: `state_dir` holds local nodes and is open to the account that runs them,
+`private_dir` holds what an item must never read (backend, passphrase, authorities, journals).
+"""
+
+import hashlib
+import os
+import pathlib
+import pwd
+import typing
+
+LOCAL_ACCOUNT = "gaxx"
+"""The unprivileged account that set-up makes for root's local nodes."""
+
+
+class Account(typing.NamedTuple):
+    """Who local nodes run as."""
+
+    name: str
+    uid: int
+    gid: int
+    home: pathlib.Path
+
+
+def _xdg(variable: str, default: str) -> pathlib.Path:
+    value = os.environ.get(variable, "")
+    # The XDG specification says that relative values are to be ignored.
+    base = pathlib.Path(value) if value.startswith("/") else pathlib.Path.home() / default
+    return base / "gaxx"
+
+
+def state_dir() -> pathlib.Path:
+    """Local machines live here: /var/lib/gaxx for root, else below the user's own state folder."""
+    override = os.environ.get("GAXX_STATE_DIR")
+    if override:
+        return pathlib.Path(override).absolute()
+    if os.geteuid() == 0:
+        return pathlib.Path("/var/lib/gaxx")
+    return private_dir()
+
+
+def private_dir() -> pathlib.Path:
+    """What only the user may read, also when the user is root: backend, passphrase, authorities, runs."""
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def config_dir() -> pathlib.Path:
+    """The user's configuration: operator keys, secrets.env."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def cache_dir() -> pathlib.Path:
+    """What can be made again: engines, bundles, inventories."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def nodes_dir() -> pathlib.Path:
+    """One folder a stack, below it one folder a local node."""
+    return state_dir() / "nodes"
+
+
+def operator_dir() -> pathlib.Path:
+    """This user's operator keys."""
+    override = os.environ.get("GAXX_OPERATOR_DIR")
+    return pathlib.Path(override).absolute() if override else config_dir() / "operator"
+
+
+def stack_key(backend_id: str, project: str, stack: str) -> str:
+    """A short name for one stack of one backend that is fit for a file name."""
+    return hashlib.sha256("|".join((backend_id, project, stack)).encode()).hexdigest()[:24]
+
+
+def inventory_cache(backend_id: str, project: str, stack: str) -> pathlib.Path:
+    """The cached inventory of a stack."""
+    return cache_dir() / "inventory" / f"{stack_key(backend_id, project, stack)}.json"
+
+
+def authority_file(backend_id: str, project: str, stack: str) -> pathlib.Path:
+    """The authority of a stack of local nodes that has none in its configuration."""
+    return private_dir() / "authorities" / f"{stack_key(backend_id, project, stack)}.pem"
+
+
+def local_account() -> Account:
+    """The account that local nodes run as; raise KeyError when root's account is not there yet."""
+    entry = pwd.getpwnam(LOCAL_ACCOUNT) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, pathlib.Path(entry.pw_dir))
