@@ -115,23 +115,25 @@ class Exit(_message.Message):
     def __init__(self, ending: _Optional[_Union[Ending, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., error: _Optional[str] = ..., wall_s: _Optional[float] = ..., user_s: _Optional[float] = ..., system_s: _Optional[float] = ..., max_rss_bytes: _Optional[int] = ..., stdout_bytes: _Optional[int] = ..., stderr_bytes: _Optional[int] = ..., stdout_cut: bool = ..., stderr_cut: bool = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("index", "attempt", "lease", "argv", "value")
+    __slots__ = ("index", "attempt", "lease", "argv", "value", "return_globs")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    RETURN_GLOBS_FIELD_NUMBER: _ClassVar[int]
     index: int
     attempt: int
     lease: int
     argv: _containers.RepeatedScalarFieldContainer[bytes]
     value: bytes
-    def __init__(self, index: _Optional[int] = ..., attempt: _Optional[int] = ..., lease: _Optional[int] = ..., argv: _Optional[_Iterable[bytes]] = ..., value: _Optional[bytes] = ...) -> None: ...
+    return_globs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, index: _Optional[int] = ..., attempt: _Optional[int] = ..., lease: _Optional[int] = ..., argv: _Optional[_Iterable[bytes]] = ..., value: _Optional[bytes] = ..., return_globs: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class WorkRequest(_message.Message):
-    __slots__ = ("hello", "lease", "ack", "cancel", "beat", "fetch")
+    __slots__ = ("hello", "lease", "ack", "cancel", "beat", "fetch", "bye")
     class Hello(_message.Message):
-        __slots__ = ("run_id", "env", "cwd", "deadline_s", "stdout_limit_bytes", "stderr_limit_bytes", "slots", "lease_s", "return_globs", "keep_whole_output", "node_rank", "node_count", "item_count")
+        __slots__ = ("run_id", "env", "cwd", "deadline_s", "stdout_limit_bytes", "stderr_limit_bytes", "slots", "lease_s", "return_globs", "keep_whole_output", "node_rank", "node_count", "item_count", "isolate")
         class EnvEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +154,7 @@ class WorkRequest(_message.Message):
         NODE_RANK_FIELD_NUMBER: _ClassVar[int]
         NODE_COUNT_FIELD_NUMBER: _ClassVar[int]
         ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+        ISOLATE_FIELD_NUMBER: _ClassVar[int]
         run_id: str
         env: _containers.ScalarMap[str, bytes]
         cwd: bytes
@@ -165,7 +168,8 @@ class WorkRequest(_message.Message):
         node_rank: int
         node_count: int
         item_count: int
-        def __init__(self, run_id: _Optional[str] = ..., env: _Optional[_Mapping[str, bytes]] = ..., cwd: _Optional[bytes] = ..., deadline_s: _Optional[float] = ..., stdout_limit_bytes: _Optional[int] = ..., stderr_limit_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., lease_s: _Optional[float] = ..., return_globs: _Optional[_Iterable[str]] = ..., keep_whole_output: bool = ..., node_rank: _Optional[int] = ..., node_count: _Optional[int] = ..., item_count: _Optional[int] = ...) -> None: ...
+        isolate: bool
+        def __init__(self, run_id: _Optional[str] = ..., env: _Optional[_Mapping[str, bytes]] = ..., cwd: _Optional[bytes] = ..., deadline_s: _Optional[float] = ..., stdout_limit_bytes: _Optional[int] = ..., stderr_limit_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., lease_s: _Optional[float] = ..., return_globs: _Optional[_Iterable[str]] = ..., keep_whole_output: bool = ..., node_rank: _Optional[int] = ..., node_count: _Optional[int] = ..., item_count: _Optional[int] = ..., isolate: bool = ...) -> None: ...
     class Lease(_message.Message):
         __slots__ = ("items", "deadline_s")
         ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -194,22 +198,27 @@ class WorkRequest(_message.Message):
         NAME_FIELD_NUMBER: _ClassVar[int]
         OFFSET_FIELD_NUMBER: _ClassVar[int]
         result_id: int
-        name: str
+        name: bytes
         offset: int
-        def __init__(self, result_id: _Optional[int] = ..., name: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+        def __init__(self, result_id: _Optional[int] = ..., name: _Optional[bytes] = ..., offset: _Optional[int] = ...) -> None: ...
+    class Bye(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
     HELLO_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     BEAT_FIELD_NUMBER: _ClassVar[int]
     FETCH_FIELD_NUMBER: _ClassVar[int]
+    BYE_FIELD_NUMBER: _ClassVar[int]
     hello: WorkRequest.Hello
     lease: WorkRequest.Lease
     ack: WorkRequest.Ack
     cancel: WorkRequest.Cancel
     beat: WorkRequest.Beat
     fetch: WorkRequest.FetchOutput
-    def __init__(self, hello: _Optional[_Union[WorkRequest.Hello, _Mapping]] = ..., lease: _Optional[_Union[WorkRequest.Lease, _Mapping]] = ..., ack: _Optional[_Union[WorkRequest.Ack, _Mapping]] = ..., cancel: _Optional[_Union[WorkRequest.Cancel, _Mapping]] = ..., beat: _Optional[_Union[WorkRequest.Beat, _Mapping]] = ..., fetch: _Optional[_Union[WorkRequest.FetchOutput, _Mapping]] = ...) -> None: ...
+    bye: WorkRequest.Bye
+    def __init__(self, hello: _Optional[_Union[WorkRequest.Hello, _Mapping]] = ..., lease: _Optional[_Union[WorkRequest.Lease, _Mapping]] = ..., ack: _Optional[_Union[WorkRequest.Ack, _Mapping]] = ..., cancel: _Optional[_Union[WorkRequest.Cancel, _Mapping]] = ..., beat: _Optional[_Union[WorkRequest.Beat, _Mapping]] = ..., fetch: _Optional[_Union[WorkRequest.FetchOutput, _Mapping]] = ..., bye: _Optional[_Union[WorkRequest.Bye, _Mapping]] = ...) -> None: ...
 
 class WorkEvent(_message.Message):
     __slots__ = ("welcome", "results", "beat", "chunk")
@@ -230,12 +239,14 @@ class WorkEvent(_message.Message):
         results: _containers.RepeatedCompositeFieldContainer[ItemResult]
         def __init__(self, results: _Optional[_Iterable[_Union[ItemResult, _Mapping]]] = ...) -> None: ...
     class Beat(_message.Message):
-        __slots__ = ("running", "queued")
+        __slots__ = ("running", "queued", "draining")
         RUNNING_FIELD_NUMBER: _ClassVar[int]
         QUEUED_FIELD_NUMBER: _ClassVar[int]
+        DRAINING_FIELD_NUMBER: _ClassVar[int]
         running: _containers.RepeatedScalarFieldContainer[int]
         queued: int
-        def __init__(self, running: _Optional[_Iterable[int]] = ..., queued: _Optional[int] = ...) -> None: ...
+        draining: bool
+        def __init__(self, running: _Optional[_Iterable[int]] = ..., queued: _Optional[int] = ..., draining: bool = ...) -> None: ...
     class Chunk(_message.Message):
         __slots__ = ("result_id", "name", "offset", "data", "last", "error")
         RESULT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -245,12 +256,12 @@ class WorkEvent(_message.Message):
         LAST_FIELD_NUMBER: _ClassVar[int]
         ERROR_FIELD_NUMBER: _ClassVar[int]
         result_id: int
-        name: str
+        name: bytes
         offset: int
         data: bytes
         last: bool
         error: str
-        def __init__(self, result_id: _Optional[int] = ..., name: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ..., error: _Optional[str] = ...) -> None: ...
+        def __init__(self, result_id: _Optional[int] = ..., name: _Optional[bytes] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ..., error: _Optional[str] = ...) -> None: ...
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     BEAT_FIELD_NUMBER: _ClassVar[int]
@@ -262,7 +273,7 @@ class WorkEvent(_message.Message):
     def __init__(self, welcome: _Optional[_Union[WorkEvent.Welcome, _Mapping]] = ..., results: _Optional[_Union[WorkEvent.Results, _Mapping]] = ..., beat: _Optional[_Union[WorkEvent.Beat, _Mapping]] = ..., chunk: _Optional[_Union[WorkEvent.Chunk, _Mapping]] = ...) -> None: ...
 
 class ItemResult(_message.Message):
-    __slots__ = ("result_id", "index", "attempt", "lease", "exit", "stdout", "stderr", "start_unix_s", "end_unix_s", "files", "output_held")
+    __slots__ = ("result_id", "index", "attempt", "lease", "exit", "stdout", "stderr", "start_unix_s", "end_unix_s", "files", "output_held", "file_errors")
     RESULT_ID_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -274,6 +285,7 @@ class ItemResult(_message.Message):
     END_UNIX_S_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_HELD_FIELD_NUMBER: _ClassVar[int]
+    FILE_ERRORS_FIELD_NUMBER: _ClassVar[int]
     result_id: int
     index: int
     attempt: int
@@ -285,7 +297,8 @@ class ItemResult(_message.Message):
     end_unix_s: float
     files: _containers.RepeatedCompositeFieldContainer[ReturnedFile]
     output_held: bool
-    def __init__(self, result_id: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., lease: _Optional[int] = ..., exit: _Optional[_Union[Exit, _Mapping]] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., start_unix_s: _Optional[float] = ..., end_unix_s: _Optional[float] = ..., files: _Optional[_Iterable[_Union[ReturnedFile, _Mapping]]] = ..., output_held: bool = ...) -> None: ...
+    file_errors: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, result_id: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., lease: _Optional[int] = ..., exit: _Optional[_Union[Exit, _Mapping]] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., start_unix_s: _Optional[float] = ..., end_unix_s: _Optional[float] = ..., files: _Optional[_Iterable[_Union[ReturnedFile, _Mapping]]] = ..., output_held: bool = ..., file_errors: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReturnedFile(_message.Message):
     __slots__ = ("path", "size_bytes", "sha256", "mode", "inline_data", "is_inline")
@@ -295,13 +308,13 @@ class ReturnedFile(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     INLINE_DATA_FIELD_NUMBER: _ClassVar[int]
     IS_INLINE_FIELD_NUMBER: _ClassVar[int]
-    path: str
+    path: bytes
     size_bytes: int
     sha256: str
     mode: int
     inline_data: bytes
     is_inline: bool
-    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., mode: _Optional[int] = ..., inline_data: _Optional[bytes] = ..., is_inline: bool = ...) -> None: ...
+    def __init__(self, path: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., mode: _Optional[int] = ..., inline_data: _Optional[bytes] = ..., is_inline: bool = ...) -> None: ...
 
 class InfoRequest(_message.Message):
     __slots__ = ()

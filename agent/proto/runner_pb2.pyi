@@ -79,18 +79,20 @@ class Credit(_message.Message):
     def __init__(self, id: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class RunnerEvent(_message.Message):
-    __slots__ = ("ready", "began", "output", "finished", "finished_batch")
+    __slots__ = ("ready", "began", "output", "finished", "finished_batch", "taken")
     READY_FIELD_NUMBER: _ClassVar[int]
     BEGAN_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     FINISHED_BATCH_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     began: Began
     output: Output
     finished: Finished
     finished_batch: FinishedBatch
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., began: _Optional[_Union[Began, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., finished_batch: _Optional[_Union[FinishedBatch, _Mapping]] = ...) -> None: ...
+    taken: Taken
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., began: _Optional[_Union[Began, _Mapping]] = ..., output: _Optional[_Union[Output, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., finished_batch: _Optional[_Union[FinishedBatch, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("slots",)
@@ -139,3 +141,11 @@ class FinishedBatch(_message.Message):
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     finished: _containers.RepeatedCompositeFieldContainer[Finished]
     def __init__(self, finished: _Optional[_Iterable[_Union[Finished, _Mapping]]] = ...) -> None: ...
+
+class Taken(_message.Message):
+    __slots__ = ("id", "bytes")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    bytes: int
+    def __init__(self, id: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
