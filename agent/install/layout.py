@@ -1,0 +1,98 @@
+"""Where everything lies on a node, below its root: "/" on a machine, a folder for a local node."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+import typing
+
+
+class InstallError(Exception):
+    """Enrolment cannot go on; the message is for a person."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths below `root`."""
+
+    root: pathlib.Path
+
+    @classmethod
+    def current(cls) -> "Layout":
+        """The layout of this machine: GAXX_ROOT, which the helper passes on, or "/"."""
+        return cls(pathlib.Path(os.environ.get("GAXX_ROOT") or "/"))
+
+    @property
+    def settings(self) -> pathlib.Path:
+        """Our configuration."""
+        return self.root / "etc/gaxx"
+
+    @property
+    def tls(self) -> pathlib.Path:
+        """The node's own TLS key and certificate, and the authority's."""
+        return self.settings / "tls"
+
+    @property
+    def manifest(self) -> pathlib.Path:
+        """The settings in force."""
+        return self.settings / "manifest.json"
+
+    @property
+    def enrolled(self) -> pathlib.Path:
+        """Marks that the bootstrap key has been used."""
+        return self.settings / "enrolled"
+
+    @property
+    def host_key(self) -> pathlib.Path:
+        """The SSH host key in use."""
+        return self.root / "etc/ssh/ssh_host_ed25519_key"
+
+    @property
+    def next_host_key(self) -> pathlib.Path:
+        """The SSH host key that the next apply brings into use."""
+        return self.root / "etc/ssh/gaxx_next_host_key"
+
+    @property
+    def authorized_keys(self) -> pathlib.Path:
+        """Who logs in by a plain key."""
+        return self.root / "etc/ssh/authorized_keys"
+
+    @property
+    def run(self) -> pathlib.Path:
+        """Sockets and pid files."""
+        return self.root / "run/gaxx"
+
+    @property
+    def work(self) -> pathlib.Path:
+        """Where items work and results wait."""
+        return self.root / "var/lib/gaxx"
+
+    @property
+    def log(self) -> pathlib.Path:
+        """Logs of agent and runner."""
+        return self.root / "var/log"
+
+    def machine(self) -> dict[str, typing.Any]:
+        """What the machine says of itself; empty on a real one."""
+        try:
+            machine: dict[str, typing.Any] = json.loads((self.settings / "machine.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return machine
+
+
+def write(path: pathlib.Path, content: str, mode: int = 0o600) -> bool:
+    """Write atomically with `mode`; return whether anything changed."""
+    try:
+        if path.read_text() == content and path.stat().st_mode & 0o777 == mode:
+            return False
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    pathlib.Path(file.name).replace(path)
+    return True

@@ -1,0 +1,63 @@
+"""The manifest's settings as files: who may log in, who may call, what items see."""
+
+import json
+import pathlib
+import typing
+
+from agent.install.layout import InstallError, Layout, write
+
+Manifest = dict[str, typing.Any]
+
+ENROL_PRINCIPAL = "gaxx-enrol"
+"""What an SSH certificate of the authority must name to enrol this node again."""
+
+
+def install_identity(layout: Layout, manifest: Manifest) -> bool:
+    """Install certificates and the authority; return whether the agent must start anew to use them."""
+    changed = write(layout.tls / "node.crt", manifest["certificate"], 0o644)
+    return write(layout.tls / "authority.crt", manifest["authorityCertificate"], 0o644) or changed
+
+
+def install_access(layout: Layout, manifest: Manifest, user: str) -> None:
+    """Install who may log in over SSH and which tokens the agent accepts."""
+    keys = "".join(
+        f"{principal['sshPublicKey']}\n"
+        for principal in manifest["principals"]
+        # An observer reads through the agent; a shell would be more than that.
+        if principal.get("sshPublicKey") and principal["role"] == "operator"
+    )
+    write(layout.authorized_keys, keys)
+    write(layout.settings / "principals" / user, f"{ENROL_PRINCIPAL}\n", 0o644)
+    tokens = "".join(
+        f"{principal['name']} sha256:{principal['tokenSha256']}\n" for principal in manifest["principals"]
+    )
+    write(layout.settings / "tokens", tokens)
+
+
+def install_environment(layout: Layout, manifest: Manifest) -> bool:
+    """Install what items see in their environment; return whether it changed."""
+    environment = {**manifest["env"], "GAXX_NODE": manifest["node"], "GAXX_FLEET": manifest.get("fleet", "")}
+    machine = layout.machine().get("machine")
+    if machine:
+        # Marks every process of a local node, also one that has left its parent.
+        environment["GAXX_MACHINE"] = machine
+    return write(layout.settings / "env.json", json.dumps(environment, sort_keys=True))
+
+
+def install_files(layout: Layout, manifest: Manifest) -> None:
+    """Install the declared files below the machine's root, and remove those that are declared no more."""
+    record = layout.settings / "files.json"
+    before = set(json.loads(record.read_text())) if record.exists() else set()
+    for path, file in manifest["files"].items():
+        write(_inside(layout, path), file["content"], int(file.get("mode", "0644"), 8))
+    for path in before - set(manifest["files"]):
+        _inside(layout, path).unlink(missing_ok=True)
+    write(record, json.dumps(sorted(manifest["files"])))
+
+
+def _inside(layout: Layout, path: str) -> pathlib.Path:
+    target = layout.root / path.lstrip("/")
+    if ".." in pathlib.PurePosixPath(path).parts:
+        message = f"{path}: a declared file may not climb"
+        raise InstallError(message)
+    return target

@@ -1,0 +1,184 @@
+"""The provider's side of a local machine: where it lives, and the script that runs as its account."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import typing
+
+from components.errors import NodeError
+from components.local_machine.cloud_config import BootFile, below_root, boot_files
+from components.places import Account, local_account, nodes_dir, state_dir
+
+SSH_PORT = 2222
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SYSTEM_PYTHON = "/usr/bin/python3"
+_SCRIPT = pathlib.Path(__file__).parent / "script.py"
+# The script's text comes on standard input too: the account need not be able to read this checkout.
+_LOADER = "import sys; n = int(sys.stdin.readline()); exec(compile(sys.stdin.read(n), 'script', 'exec'))"
+_CALL_LIMIT_S = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Machine:
+    """A local machine: its node, its folder and its id."""
+
+    node: str
+    root: pathlib.Path
+    id: str
+
+    @classmethod
+    def of(cls, stack_key: str, node: str, machine_id: str) -> "Machine":
+        """The machine of `node` in the stack with that key."""
+        return cls(node, nodes_dir() / stack_key / node, machine_id)
+
+    @property
+    def helper(self) -> str:
+        """The command that runs the enrolment helper on this machine."""
+        return f"{self.root}/usr/local/sbin/gaxx-enrol"
+
+    def marker(self) -> dict[str, typing.Any] | None:
+        """What the machine's folder says of itself; None when there is no whole machine."""
+        try:
+            marker: dict[str, typing.Any] = json.loads((self.root / "machine.json").read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return marker
+
+    def boot(self, request: "BootRequest") -> bool:
+        """Start what is not running; return whether anything had to be started. Raise NodeError when it cannot."""
+        account = self._account()
+        _parent(self.root.parent, account)
+        config = BootFile("/etc/ssh/sshd_config", _sshd_config(self.root, request.address, self.id), 0o600)
+        files = [below_root(file, str(self.root)) for file in (*boot_files(request.user_data), config)]
+        limit = request.open_files
+        answer = self._call(
+            {
+                "verb": "boot",
+                "address": request.address,
+                "port": SSH_PORT,
+                "path": PATH,
+                "files": [dataclasses.asdict(file) for file in files],
+                "limits": ["/usr/bin/prlimit", f"--nofile={limit}:{limit}", "--core=0:0"],
+                "marker": {
+                    "id": self.id,
+                    "address": request.address,
+                    "created": request.created,
+                    "userData": request.user_data_digest,
+                },
+                "machine": {
+                    "machine": self.id,
+                    "node": self.node,
+                    "services": "process",
+                    "memoryLimitBytes": request.memory_limit_bytes,
+                },
+            }
+        )
+        return bool(answer["started"])
+
+    def remove(self) -> int:
+        """End its processes and delete its folder; return how many processes there were."""
+        ended = int(self._call({"verb": "remove"})["ended"])
+        # The last machine of a stack takes the stack's folder along.
+        try:
+            self.root.parent.rmdir()
+        except OSError:
+            return ended
+        return ended
+
+    def stop(self) -> int:
+        """End its processes only."""
+        return int(self._call({"verb": "stop"})["ended"])
+
+    def account_name(self) -> str:
+        """The account that its processes run as."""
+        return self._account().name
+
+    def _account(self) -> Account:
+        try:
+            return local_account()
+        except KeyError as error:
+            raise NodeError(self.node, "root's local nodes need the account gaxx", hint="make setup") from error
+
+    def _call(self, request: dict[str, typing.Any]) -> dict[str, typing.Any]:
+        account = self._account()
+        script = _SCRIPT.read_text()
+        body = json.dumps({**request, "root": str(self.root), "id": self.id})
+        identity: dict[str, typing.Any] = (
+            {"user": account.uid, "group": account.gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        )
+        try:
+            done = subprocess.run(  # noqa: S603 - fixed program
+                [SYSTEM_PYTHON, "-I", "-c", _LOADER],
+                input=f"{len(script)}\n{script}{body}",
+                capture_output=True,
+                text=True,
+                cwd="/",
+                env={"PATH": PATH, "LANG": "C.UTF-8"},
+                timeout=_CALL_LIMIT_S,
+                check=False,
+                **identity,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise NodeError(self.node, f"{request['verb']} took longer than {_CALL_LIMIT_S:.0f} s") from error
+        except FileNotFoundError as error:
+            raise NodeError(self.node, f"{SYSTEM_PYTHON} is missing", hint="install python3") from error
+        if done.returncode != 0 or not done.stdout:
+            tail = done.stderr.strip().splitlines()[-1:] or ["no answer"]
+            raise NodeError(self.node, f"{request['verb']} failed: {tail[0]}")
+        answer: dict[str, typing.Any] = json.loads(done.stdout)
+        if "error" in answer:
+            raise NodeError(self.node, answer["error"])
+        return answer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BootRequest:
+    """What a machine is booted with."""
+
+    address: str
+    user_data: str = dataclasses.field(repr=False)
+    user_data_digest: str
+    """sha256: tells whether an interrupted create of the same machine can be adopted."""
+    created: str
+    """RFC 3339, UTC."""
+    open_files: int
+    memory_limit_bytes: int
+
+
+def machines(stack_key: str) -> list[Machine]:
+    """All machines that lie in the stack's folder, whole or not."""
+    folder = nodes_dir() / stack_key
+    if not folder.is_dir():
+        return []
+    found = []
+    for root in sorted(folder.iterdir()):
+        machine = Machine(root.name, root, "")
+        found.append(dataclasses.replace(machine, id=(machine.marker() or {}).get("id", "")))
+    return found
+
+
+def _parent(folder: pathlib.Path, account: Account) -> None:
+    missing = [path for path in (folder, *folder.parents) if path.is_relative_to(state_dir()) and not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True, mode=0o711)
+        if os.geteuid() == 0:
+            os.chown(path, account.uid, account.gid)
+
+
+def _sshd_config(root: pathlib.Path, address: str, machine_id: str) -> str:
+    # The drop-in comes first: sshd keeps the first value that it reads, and the drop-in is what hardens.
+    return f"""Include {root}/etc/ssh/sshd_config.d/*.conf
+Port {SSH_PORT}
+ListenAddress {address}
+HostKey {root}/etc/ssh/ssh_host_ed25519_key
+PidFile {root}/run/sshd.pid
+AuthorizedKeysFile {root}/etc/ssh/authorized_keys
+UsePAM no
+PrintMotd no
+MaxStartups 256:30:512
+LoginGraceTime 30
+Subsystem sftp internal-sftp
+SetEnv GAXX_ROOT={root} GAXX_MACHINE={machine_id} PATH={PATH}
+"""

@@ -1,0 +1,89 @@
+"""What a provider call gets besides its properties: the authority, the stack's name, the engine's log."""
+
+import asyncio
+import contextlib
+import dataclasses
+import typing
+from collections.abc import Callable
+
+import grpc.aio
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+
+from components.authority import Authority
+from components.errors import GaxxError
+
+T = typing.TypeVar("T")
+
+
+class EngineLog:
+    """The engine's own log: what is sent here stands in the resource's line of `pulumi up`."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._stub: engine_pb2_grpc.EngineStub | None = None
+
+    async def send(self, urn: str, message: str, *, severity: "engine_pb2.LogSeverity.ValueType") -> None:
+        """Log `message` at the resource; INFO is shown as its passing status only, WARNING and above stay."""
+        if not self._address:
+            return
+        if self._stub is None:
+            self._stub = engine_pb2_grpc.EngineStub(grpc.aio.insecure_channel(self._address))
+        request = engine_pb2.LogRequest(
+            severity=severity, message=message, urn=urn, streamId=0, ephemeral=severity == engine_pb2.INFO
+        )
+        # The log is for the eyes: an engine that is gone must not fail the work that it watched.
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await self._stub.Log(request, timeout=5)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Context:
+    """One call of the engine about one resource."""
+
+    urn: str
+    log: EngineLog
+    authority_text: str = dataclasses.field(repr=False)
+
+    @property
+    def stack(self) -> str:
+        """The stack's name, from the URN (`urn:pulumi:<stack>::<project>::…`)."""
+        return self.urn.split("::")[0].removeprefix("urn:pulumi:")
+
+    @property
+    def project(self) -> str:
+        """The project's name, from the URN."""
+        return self.urn.split("::")[1]
+
+    @property
+    def authority(self) -> Authority:
+        """The stack's authority; raise GaxxError where the provider was configured without one."""
+        if not self.authority_text:
+            message = "the provider has no authority: gaxx:authorityKey is not set"
+            raise GaxxError(message, hint=f"gaxx init --stack {self.stack}")
+        return _authority(self.authority_text)
+
+    async def status(self, message: str) -> None:
+        """Show what is being done, in the resource's line."""
+        await self.log.send(self.urn, message, severity=engine_pb2.INFO)
+
+    async def warn(self, message: str) -> None:
+        """Leave a warning with the resource."""
+        await self.log.send(self.urn, message, severity=engine_pb2.WARNING)
+
+    async def debug(self, message: str) -> None:
+        """Leave a line that only `pulumi up --debug` shows."""
+        await self.log.send(self.urn, message, severity=engine_pb2.DEBUG)
+
+    async def blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Run what blocks in a thread: one loop serves all calls of the engine."""
+        return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+
+
+_cache: dict[str, Authority] = {}
+
+
+def _authority(text: str) -> Authority:
+    # Parsing checks the key against its certificate: once a process is enough.
+    if text not in _cache:
+        _cache[text] = Authority.from_pem(text)
+    return _cache[text]

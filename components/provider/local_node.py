@@ -1,0 +1,140 @@
+"""gaxx:index:LocalNode: one machine of the `local` cloud."""
+
+import asyncio
+import datetime
+import hashlib
+import os
+import secrets
+import typing
+from collections.abc import Mapping
+
+from components.errors import NodeError
+from components.local_machine import addresses
+from components.local_machine.machine import SSH_PORT, BootRequest, Machine
+from components.provider.context import Context
+from components.provider.resource import Created, Difference, Property, Resource
+from components.provider.wire import Properties
+
+
+class LocalNode(Resource):
+    """A folder, an sshd, and later an agent, as processes of an unprivileged account."""
+
+    token = "gaxx:index:LocalNode"
+    description = "A machine that is processes on this computer: its own folder, sshd and agent, on its own 127.x.y.z."
+    inputs: typing.ClassVar[Mapping[str, Property]] = {
+        "node": Property("string", "name of the node, unique in the stack", replaces=True),
+        "fleet": Property("string", "name of its fleet", replaces=True),
+        "index": Property("integer", "position in the fleet, from 1", replaces=True),
+        "stackKey": Property("string", "the stack's key: the folder that its machines share", replaces=True),
+        "userData": Property("string", "cloud-config that the machine is booted from", secret=True, replaces=True),
+        "openFiles": Property("integer", "limit of open files of every process of the machine", replaces=True),
+        "memoryLimitBytes": Property("integer", "limit of memory of one item", replaces=True),
+        "tags": Property("array", "tags as gaxx:key=value", required=False, items=Property("string", "a tag")),
+    }
+    outputs: typing.ClassVar[Mapping[str, Property]] = {
+        "machineId": Property("string", "id of this machine; a machine made anew has another"),
+        "address": Property("string", "its loopback address"),
+        "sshPort": Property("integer", "where its sshd listens"),
+        "sshUser": Property("string", "the account that it runs as"),
+        "helper": Property("string", "command that runs the enrolment helper"),
+        "created": Property("string", "when it was made: RFC 3339, UTC"),
+        "running": Property("boolean", "whether its sshd answers"),
+    }
+    volatile = frozenset({"running"})
+
+    def drift(self, context: Context, state: Properties) -> Difference:
+        """A machine that does not run is started again, with what it had."""
+        del context
+        return Difference(updates=() if state.get("running", True) else ("running",))
+
+    async def create(self, context: Context, inputs: Properties) -> Created:
+        """Boot it; adopt one that an interrupted create left, if it was booted from the same user-data."""
+        adopted = await context.blocking(self._adopt, inputs)
+        machine, address, created = adopted or await context.blocking(self._plan, inputs)
+        await context.status(f"booting on {address}" if adopted is None else f"adopting the machine on {address}")
+        try:
+            await context.blocking(self._boot, machine, address, created, inputs)
+        except BaseException:
+            # Nothing half-made stays behind a create that failed.
+            await asyncio.shield(context.blocking(machine.remove))
+            raise
+        return Created(
+            machine.id,
+            {
+                "machineId": machine.id,
+                "address": address,
+                "sshPort": SSH_PORT,
+                "sshUser": machine.account_name(),
+                "helper": machine.helper,
+                "created": created,
+                "running": True,
+            },
+        )
+
+    async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
+        """Gone when its folder is gone; dead when its sshd does not answer."""
+        machine = Machine.of(state["stackKey"], state["node"], resource_id)
+        marker = await context.blocking(machine.marker)
+        if marker is None or marker.get("id") != resource_id:
+            return None
+        return {**state, "running": await _answers(state["address"])}
+
+    async def update(
+        self, context: Context, resource_id: str, state: Properties, news: Properties
+    ) -> Properties:
+        """Start it again. What changes the machine itself replaces it; tags are only in the state."""
+        machine = Machine.of(news["stackKey"], news["node"], resource_id)
+        await context.status(f"starting on {state['address']}")
+        await context.blocking(self._boot, machine, state["address"], state["created"], news)
+        return {**{name: state[name] for name in self.outputs if name in state}, "running": True}
+
+    async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
+        """End its processes and delete its folder."""
+        await context.status("stopping")
+        await context.blocking(Machine.of(state["stackKey"], state["node"], resource_id).remove)
+
+    def _adopt(self, inputs: Properties) -> tuple[Machine, str, str] | None:
+        machine = Machine.of(inputs["stackKey"], inputs["node"], "")
+        marker = machine.marker()
+        if marker is None or marker.get("userData") != _digest(inputs["userData"]):
+            if machine.root.exists():
+                Machine(machine.node, machine.root, (marker or {}).get("id", "")).remove()
+            return None
+        return Machine(machine.node, machine.root, marker["id"]), marker["address"], marker["created"]
+
+    def _plan(self, inputs: Properties) -> tuple[Machine, str, str]:
+        machine = Machine.of(inputs["stackKey"], inputs["node"], secrets.token_hex(6))
+        address = addresses.claim(
+            inputs["stackKey"], inputs["fleet"], inputs["index"], inputs["node"], (SSH_PORT, 8088, 9091)
+        )
+        return machine, address, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+    def _boot(self, machine: Machine, address: str, created: str, inputs: Properties) -> None:
+        if not os.access("/usr/sbin/sshd", os.X_OK):
+            raise NodeError(machine.node, "/usr/sbin/sshd is missing", hint="install openssh-server (make setup)")
+        machine.boot(
+            BootRequest(
+                address=address,
+                user_data=inputs["userData"],
+                user_data_digest=_digest(inputs["userData"]),
+                created=created,
+                open_files=inputs["openFiles"],
+                memory_limit_bytes=inputs["memoryLimitBytes"],
+            )
+        )
+
+
+async def _answers(address: str) -> bool:
+    try:
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_connection(address, SSH_PORT)
+            try:
+                return await reader.readexactly(4) == b"SSH-"
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError):
+        return False
+
+
+def _digest(user_data: str) -> str:
+    return hashlib.sha256(user_data.encode()).hexdigest()
