@@ -1,0 +1,91 @@
+"""`python -m agent.runner`: environment -> socket -> loop -> exit code.
+
+GAXX_RUNNER_SOCKET (required unless systemd passes the socket), GAXX_RUNNER_WORK_DIR (required),
+GAXX_RUNNER_SLOTS (default: cores), GAXX_RUNNER_ENV_FILE (JSON object), GAXX_RUNNER_LINGERS
+(default true; false: end when the agent that started it is gone and nothing runs).
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from agent.runner.server import Runner, RunnerConfig
+
+# systemd's protocol: passed descriptors start here.
+_FIRST_PASSED_FD = 3
+
+
+def main() -> int:
+    """Run until told to stop. Returns the exit code."""
+    try:
+        config = _config()
+        config.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        listener = _listener(config.socket)
+        runner = Runner(config, listener)
+    except (OSError, ValueError) as fault:
+        sys.stderr.write(f"gaxx runner: {fault}\n")
+        return 1
+    try:
+        runner.run({"stop": signal.SIGTERM, "interrupt": signal.SIGINT, "reload": signal.SIGHUP})
+    finally:
+        if not _is_passed():
+            with contextlib.suppress(OSError):
+                config.socket.unlink()
+    return 0
+
+
+def _config() -> RunnerConfig:
+    environ = os.environ
+    missing = [name for name in ("GAXX_RUNNER_SOCKET", "GAXX_RUNNER_WORK_DIR") if not environ.get(name)]
+    if _is_passed() and "GAXX_RUNNER_SOCKET" in missing:
+        missing.remove("GAXX_RUNNER_SOCKET")
+    if missing:
+        message = f"{', '.join(missing)} not set; the runner cannot start without"
+        raise ValueError(message)
+    slots = environ.get("GAXX_RUNNER_SLOTS") or str(os.cpu_count() or 1)
+    if not slots.isdecimal() or int(slots) < 1:
+        message = f"GAXX_RUNNER_SLOTS is {slots!r}; it must be a number from 1"
+        raise ValueError(message)
+    env_file = environ.get("GAXX_RUNNER_ENV_FILE")
+    return RunnerConfig(
+        socket=Path(environ.get("GAXX_RUNNER_SOCKET", "")).absolute(),
+        slots=int(slots),
+        work_dir=Path(environ["GAXX_RUNNER_WORK_DIR"]).absolute(),
+        env_file=Path(env_file).absolute() if env_file else None,
+        lingers=environ.get("GAXX_RUNNER_LINGERS", "true") != "false",
+        environ=dict(environ),
+    )
+
+
+def _is_passed() -> bool:
+    return os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1"
+
+
+def _listener(path: Path) -> socket.socket:
+    if _is_passed():
+        return socket.socket(fileno=_FIRST_PASSED_FD)
+    # A path may be longer than the 107 bytes that a socket's name may have: bind it from within its folder.
+    os.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path.name)
+        except OSError:
+            path.unlink(missing_ok=True)
+        else:
+            message = f"another runner listens on {path}"
+            raise ValueError(message)
+    listener = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(path.name)
+    finally:
+        os.umask(mask)
+    listener.listen(8)
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())
