@@ -1,0 +1,324 @@
+"""One entry of `gaxx:fleets`, read into a frozen value with every fault that it has."""
+
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Mapping
+
+from components import cidrs, secret_shapes
+from components.cloud_table import CLOUDS, TRUSTED_CIDRS, Cloud, CloudDefaults, MachineType, slots_of
+from components.inventory import Reach
+from components.settings_reader import Reader, shown, suggestion
+
+CLOUD_NAMES: tuple[Cloud, ...] = typing.get_args(Cloud)
+REACHES: tuple[Reach, ...] = typing.get_args(Reach)
+NAME_LIMIT = 24
+
+_NAME = re.compile(r"[a-z](?:-?[a-z0-9])*")
+_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_GROUP = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MODE = re.compile(r"0?[0-7]{3}")
+_VALUE_LIMIT_BYTES = 32 * 1024
+_FILE_LIMIT_BYTES = 256 * 1024
+_GUARDED = (
+    "/boot",
+    "/dev",
+    "/etc/cloud",
+    "/etc/gaxx",
+    "/etc/nftables.conf",
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/ssh",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/systemd",
+    "/opt/gaxx",
+    "/proc",
+    "/root",
+    "/run",
+    "/sys",
+    "/usr/local/sbin",
+    "/var/lib/cloud",
+    "/var/lib/gaxx",
+)
+_KEYS = (
+    "name",
+    "cloud",
+    "nodes",
+    "enough",
+    "type",
+    "regions",
+    "image",
+    "trustedCidrs",
+    "sshCidrs",
+    "reach",
+    "packages",
+    "files",
+    "env",
+    "groups",
+    "idle",
+    "slots",
+)
+_PORT_KEYS = ("ports", "port", "openPorts", "allowPorts", "firewall", "ingress")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileSpec:
+    """A file that enrolment puts on every node."""
+
+    path: str
+    content: str
+    mode: str
+    """Octal, four digits: "0644"."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Nodes declared together."""
+
+    name: str
+    cloud: Cloud
+    nodes: int
+    enough: int
+    """How many enrolled nodes are enough to go on."""
+    type: str
+    regions: tuple[str, ...]
+    """Nodes are spread over them in this order."""
+    image: str
+    trusted_cidrs: tuple[str, ...]
+    ssh_cidrs: tuple[str, ...]
+    reach: Reach
+    packages: tuple[str, ...]
+    files: tuple[FileSpec, ...]
+    """Sorted by path."""
+    env: Mapping[str, str]
+    """Sorted by name."""
+    groups: tuple[str, ...]
+    idle_s: int
+    """Seconds without work after which the fleet may be reaped; 0: never."""
+    slots: int
+    """How many items a node executes at once."""
+
+    @property
+    def paid(self) -> bool:
+        """Whether its machines cost money."""
+        return CLOUDS[self.cloud].paid
+
+    @property
+    def machine(self) -> MachineType | None:
+        """Limits of the machine type where it is one of ours; None for a vendor's."""
+        return CLOUDS[self.cloud].types.get(self.type)
+
+    def region(self, index: int) -> str:
+        """The region of the node with this index (from 1)."""
+        return self.regions[(index - 1) % len(self.regions)]
+
+
+def read_fleet(entry: Reader, *, allowed_regions: tuple[str, ...]) -> FleetSettings:
+    """Read one fleet; faults are noted in the reader."""
+    for key in entry.values:
+        if key in _PORT_KEYS:
+            entry.add(key, "ports are fixed (22, 8088 and 9091 from the CIDRs given; 6060 is never opened)")
+    entry.refuse_unknown((*_KEYS, *(key for key in entry.values if key in _PORT_KEYS)))
+    cloud = _cloud(entry)
+    row = CLOUDS[cloud]
+    nodes = entry.integer("nodes", 1, minimum=0, maximum=row.nodes_limit)
+    machine_type = _machine_type(entry, cloud, row)
+    reach = typing.cast("Reach", entry.choice("reach", REACHES, row.reach))
+    trusted = _trusted_cidrs(entry, reach)
+    return FleetSettings(
+        name=_name(entry),
+        cloud=cloud,
+        nodes=nodes,
+        enough=entry.integer("enough", nodes, minimum=min(nodes, 1), maximum=nodes),
+        type=machine_type,
+        regions=_regions(entry, cloud, row, allowed_regions),
+        image=_image(entry, cloud, row),
+        trusted_cidrs=trusted,
+        ssh_cidrs=_ssh_cidrs(entry, cloud, row),
+        reach=reach,
+        packages=entry.checked("packages", (), _matching(_PACKAGE, "a Debian package", "ffmpeg or ffmpeg=7:5.1.6-0")),
+        files=_files(entry),
+        env=_env(entry),
+        groups=entry.checked("groups", (), _matching(_GROUP, "a group", "gpu")),
+        idle_s=entry.duration_s("idle", 0),
+        slots=entry.integer("slots", slots_of(cloud, machine_type), minimum=1, maximum=1024),
+    )
+
+
+def _cloud(entry: Reader) -> Cloud:
+    # A slip of the pen must not draw faults after it: judge the rest by the cloud that was most likely meant.
+    near = difflib.get_close_matches(str(entry.values.get("cloud", "")), CLOUD_NAMES, n=1)
+    meant = near[0] if near else "local"
+    entry.choice("cloud", CLOUD_NAMES, "local")
+    return typing.cast("Cloud", meant)
+
+
+def _name(entry: Reader) -> str:
+    name = entry.text("name")
+    # Host names, machine labels and NodeSets of every cloud must hold it with stack and index beside it.
+    if name and (len(name) > NAME_LIMIT or not _NAME.fullmatch(name)):
+        entry.add(
+            "name",
+            f"{shown(name)} is not a fleet's name; at most {NAME_LIMIT} of a-z, 0-9 and single -, starting with a "
+            "letter and not ending in -, are",
+        )
+    return name
+
+
+def _machine_type(entry: Reader, cloud: Cloud, row: CloudDefaults) -> str:
+    machine_type = entry.text("type", row.type)
+    if row.types and machine_type not in row.types:
+        entry.add("type", f"{shown(machine_type)} is no type of {cloud}; {suggestion(machine_type, row.types)}")
+        return row.type
+    if not re.fullmatch(row.type_pattern, machine_type):
+        entry.add("type", f"{shown(machine_type)} is no type of {cloud}; {row.type_example} would be")
+    return machine_type
+
+
+def _image(entry: Reader, cloud: Cloud, row: CloudDefaults) -> str:
+    value = entry.values.get("image")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # Vultr's images are numbers, and YAML reads them as such.
+        entry = dataclasses.replace(entry, values={**entry.values, "image": f"{value:.0f}"})
+    image = entry.text("image", row.image)
+    if "latest" in image.lower():
+        entry.add("image", f"{shown(image)} is not pinned; a version such as {row.image_example} is")
+    elif not re.fullmatch(row.image_pattern, image):
+        entry.add("image", f"{shown(image)} is no pinned image of {cloud}; {row.image_example} is")
+    return image
+
+
+def _regions(entry: Reader, cloud: Cloud, row: CloudDefaults, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    regions = entry.texts("regions", row.regions)
+    for index, region in enumerate(regions):
+        path = f"regions[{index}]"
+        if not _REGION.fullmatch(region):
+            entry.add(path, f"{shown(region)} is not a region; nl-ams would be")
+        elif row.paid and allowed and region not in allowed:
+            entry.add(path, f"{region} is not among gaxx:allowedRegions; {', '.join(allowed)} would be")
+        elif not row.paid and region not in row.regions:
+            entry.add(path, f"{shown(region)} is not a region of {cloud}; {', '.join(row.regions)} is")
+    if not regions and not entry.faults.below(entry.at("regions")):
+        entry.add("regions", f"missing; {cloud} needs at least one, such as [nl-ams]")
+    return regions or row.regions
+
+
+def _trusted_cidrs(entry: Reader, reach: Reach) -> tuple[str, ...]:
+    right = "10.0.0.0/8, or your own network of /16 (IPv4) or /32 (IPv6) and narrower, is accepted"
+    networks = _cidrs(entry, "trustedCidrs", TRUSTED_CIDRS, f"8088 and 9091 to the world or much of it; {right}")
+    if not networks and reach == "direct" and not entry.faults.below(entry.at("trustedCidrs")):
+        entry.add("trustedCidrs", "empty, and reach is direct: nobody could call a node; reach: ssh needs none")
+    return networks
+
+
+def _ssh_cidrs(entry: Reader, cloud: Cloud, row: CloudDefaults) -> tuple[str, ...]:
+    right = "the address you connect from, such as 203.0.113.7/32, is accepted"
+    networks = _cidrs(entry, "sshCidrs", row.ssh_cidrs, f"SSH to the world or much of it; {right}")
+    if not networks and not entry.faults.below(entry.at("sshCidrs")):
+        entry.add("sshCidrs", f"missing; {cloud} needs the address you connect from, such as [203.0.113.7/32]")
+    return networks
+
+
+def _cidrs(entry: Reader, key: str, default: tuple[str, ...], too_wide: str) -> tuple[str, ...]:
+    def check(text: str) -> cidrs.Network:
+        network = cidrs.parse(text)
+        if cidrs.is_too_wide(network):
+            message = f"{network} opens {too_wide}"
+            raise ValueError(message)
+        return network
+
+    networks = entry.checked(key, default, check)
+    for network in filter(cidrs.is_too_wide, cidrs.merged(networks)):
+        entry.add(key, f"together these ranges are {network}, which opens {too_wide}")
+    return tuple(str(network) for network in networks)
+
+
+def _matching(pattern: re.Pattern[str], what: str, example: str) -> typing.Callable[[str], str]:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            message = f"{shown(text)} is not {what}; {example} would be"
+            raise ValueError(message)
+        return text
+
+    return check
+
+
+def _env(entry: Reader) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for name, value in sorted(entry.mapping("env").items()):
+        path = f"env.{name}"
+        if not _VARIABLE.fullmatch(name):
+            entry.add(path, f"{shown(name)} is not a variable's name; letters, digits and _ make one")
+        elif name.startswith("GAXX_"):
+            entry.add(path, "GAXX_ variables are set by Gaxx; another name is free")
+        elif name in secret_shapes.CONTROLLER_VARIABLES:
+            entry.add(path, "this credential belongs to the controller; a node never gets it")
+        elif isinstance(value, bool | list | dict) or value is None:
+            entry.add(path, "a text was expected; quote the value")
+        else:
+            text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+            fault = _content_fault(text, _VALUE_LIMIT_BYTES)
+            if fault:
+                entry.add(path, fault)
+            result[name] = text
+    return result
+
+
+def _files(entry: Reader) -> tuple[FileSpec, ...]:
+    result = []
+    for path, value in sorted(entry.mapping("files").items()):
+        key = f"files.{path}"
+        fault = _path_fault(path)
+        if fault:
+            entry.add(key, fault)
+        if isinstance(value, str):
+            value = {"content": value}  # noqa: PLW2901 - the short form of the same thing
+        if not isinstance(value, dict):
+            entry.add(key, "a text, or {content, mode}, was expected")
+            continue
+        spec = Reader({str(name): item for name, item in value.items()}, entry.faults, entry.at(key))
+        spec.refuse_unknown(("content", "mode"))
+        content = value.get("content")
+        if not isinstance(content, str):
+            spec.add("content", "a text was expected")
+            content = ""
+        fault = _content_fault(content, _FILE_LIMIT_BYTES)
+        if fault:
+            spec.add("content", fault)
+        result.append(FileSpec(path=path, content=content, mode=_mode(spec)))
+    return tuple(result)
+
+
+def _mode(spec: Reader) -> str:
+    mode = spec.values.get("mode", "0644")
+    if not isinstance(mode, str) or not _MODE.fullmatch(mode):
+        spec.add("mode", f'{shown(mode)} is not a file mode; "0644" in quotes is (YAML reads a bare one as a number)')
+    elif int(mode, 8) & 0o002:
+        spec.add("mode", f"{mode} lets everybody write; 0644 does not")
+    else:
+        return mode.rjust(4, "0")
+    return "0644"
+
+
+def _path_fault(path: str) -> str:
+    parts = path.split("/")
+    if not path.startswith("/") or "\0" in path:
+        return "not an absolute path; /srv/app.conf would be"
+    if ".." in parts or "." in parts or "" in parts[1:]:
+        return "not a plain path; without .., . and double or trailing / it would be"
+    guarded = next((p for p in _GUARDED if path == p or path.startswith(f"{p}/")), "")
+    return f"{guarded} belongs to the system or to Gaxx; /srv, /opt or /etc/<your program> is free" if guarded else ""
+
+
+def _content_fault(text: str, limit_bytes: int) -> str:
+    secret = secret_shapes.recognise(text)
+    if secret:
+        return f"holds {secret}; a declaration is readable by everyone who reviews it, so secrets cannot be in it"
+    if "\0" in text:
+        return "holds a zero byte"
+    size = len(text.encode())
+    return f"{size} bytes; {limit_bytes} is the limit (`gaxx put` sends more)" if size > limit_bytes else ""
