@@ -70,7 +70,7 @@ def fetch(cache: pathlib.Path, version: str, python: pathlib.Path, *, server: st
 
 
 def _run(argv: tuple[str, ...], environment: dict[str, str], limit_s: float, failure: str) -> None:
-    process = subprocess.Popen(  # noqa: S603 - an argv list of our own making
+    process = subprocess.Popen(
         argv,
         env=environment,
         stdin=subprocess.DEVNULL,

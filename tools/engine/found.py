@@ -38,7 +38,7 @@ def version_of(binary: pathlib.Path) -> str:
             "PULUMI_SKIP_UPDATE_CHECK": "1",
         }
         try:
-            answer = subprocess.run(  # noqa: S603 - the binary in question
+            answer = subprocess.run(
                 (str(binary), "version"),
                 check=False,
                 capture_output=True,

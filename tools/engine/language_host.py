@@ -134,7 +134,7 @@ class Programs:
             if self._closed:
                 message = "the language host is shutting down"
                 raise InterruptedError(message)
-            process = subprocess.Popen(  # noqa: S603 - an argv list of our own making
+            process = subprocess.Popen(
                 (*self._prefix, *argv),
                 cwd=cwd or None,
                 env=dict(environment),
@@ -162,19 +162,17 @@ class Programs:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE_S)
 
-    def end_soon(self, process: subprocess.Popen[bytes]) -> threading.Thread:
+    def end_soon(self, process: subprocess.Popen[bytes]) -> None:
         """`end` without waiting for it, for callers that must not block."""
-        thread = threading.Thread(target=self.end, args=(process,), daemon=True)
-        thread.start()
-        return thread
+        threading.Thread(target=self.end, args=(process,), daemon=True).start()
 
     def close(self) -> None:
         """End all programs, side by side, and start no other."""
         with self._lock:
             self._closed = True
             running = list(self._running)
-        for thread in [self.end_soon(process) for process in running]:
-            thread.join()
+        with concurrent.futures.ThreadPoolExecutor(max(1, len(running))) as pool:
+            list(pool.map(self.end, running))
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
@@ -222,12 +220,10 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         del request, context
         return language_pb2.RuntimeOptionsResponse()
 
-    def About(
-        self, request: language_pb2.AboutRequest, context: grpc.ServicerContext
-    ) -> language_pb2.AboutResponse:
+    def About(self, request: language_pb2.AboutRequest, context: grpc.ServicerContext) -> language_pb2.AboutResponse:
         """Say which Python runs programs, for `pulumi about`."""
         interpreter = self._interpreter(request.info, context)
-        version = subprocess.run(  # noqa: S603 - the interpreter of the project
+        version = subprocess.run(
             (str(interpreter.python), "-c", "import platform; print(platform.python_version())"),
             check=True,
             capture_output=True,
