@@ -218,7 +218,7 @@ def token_sha256(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _spki_sha256(key: typing.Any) -> str:  # noqa: ANN401 - any of the library's public key types
+def _spki_sha256(key: typing.Any) -> str:
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()
 
@@ -228,7 +228,7 @@ def _subject(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_COMMON_NAME_LIMIT])])
 
 
-def _builder(subject: x509.Name, key: typing.Any, days: float) -> x509.CertificateBuilder:  # noqa: ANN401 - as above
+def _builder(subject: x509.Name, key: typing.Any, days: float) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     # The top bit is set so that every serial has the same length; 0 and short ones never occur.
     serial = secrets.randbits(_SERIAL_BITS - 1) | 1 << (_SERIAL_BITS - 1)
