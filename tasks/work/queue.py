@@ -1,0 +1,456 @@
+"""The lease queue: which item is where, and what has become of it. Pure: time is an argument, nothing is sent here.
+
+pending → leased to a node → ok | failed | quarantined, or back to pending: when it failed and may be tried again, when
+its node fell silent longer than its lease, when the node gave it back. Execution is at least once, acceptance exactly
+once: the first success that arrives counts, also one from an expired lease; everything later is a duplicate.
+
+Memory: two bytes an item; everything else is bounded by what is leased or waits for another attempt.
+"""
+
+import collections
+import collections.abc
+import dataclasses
+import enum
+import typing
+
+from tasks.work.ledger import Ledger
+from tasks.work.order import Order
+
+MAX_ATTEMPT = 255
+QUARANTINE_NODES = 2
+"""An item that failed on so many different nodes is bad, not they."""
+RECENT = 20
+"""Answers of a node that its health is judged by."""
+CORDON_FAILURES = 10
+"""So many of the recent answers must be failures of different items before a node is suspected at all …"""
+CORDON_RATIO = 4
+"""… and its rate of failure at least so many times that of the other nodes."""
+SCAN = 4096
+"""Returned items looked at for one lease: some may not go to this node."""
+LOSS_LIMIT = 8
+"""An item under which so many nodes were lost is given up: it might be what kills them."""
+
+
+class State(enum.IntEnum):
+    """Where an item is; `journal` uses the names."""
+
+    PENDING = 0
+    LEASED = 1
+    OK = 2
+    FAILED = 3
+    QUARANTINED = 4
+    CANCELLED = 5
+
+
+TERMINAL = frozenset({State.OK, State.FAILED, State.QUARANTINED, State.CANCELLED})
+
+
+class Verdict(enum.Enum):
+    """What an attempt came to."""
+
+    OK = "ok"
+    FAILED = "failed"
+    LOST = "lost"
+    """Nobody knows how far it came: not the item's fault."""
+    CANCELLED = "cancelled"
+    """We stopped it: it lost a race, or the run is being halted."""
+
+
+class Effect(enum.Enum):
+    """What settling an attempt did."""
+
+    OK = "ok"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    RETRY = "retry"
+    """Failed, and goes to another attempt (or another copy of it still runs)."""
+    REQUEUED = "requeued"
+    """Lost or cancelled before it came to anything."""
+    DUPLICATE = "duplicate"
+    """The item has its answer already."""
+
+
+class Held(typing.NamedTuple):
+    """One copy of an item at a node."""
+
+    attempt: int
+    leased_at_s: float
+
+
+class Grant(typing.NamedTuple):
+    """An item handed to a node."""
+
+    index: int
+    attempt: int
+
+
+@dataclasses.dataclass(slots=True)
+class Holder:
+    """A node, as the queue knows it."""
+
+    name: str
+    heard_s: float
+    holding: dict[int, Held] = dataclasses.field(default_factory=dict)
+    cordoned: bool = False
+    draining: bool = False
+    recent: collections.deque[bool] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=RECENT))
+    failed_here: collections.deque[int] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=1000))
+    """Items whose last word is a failure here; forgiven when the node turns out to be bad."""
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may be given anything new."""
+        return not (self.cordoned or self.draining)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    """The effect of one result, and which nodes still hold copies that nobody needs any more."""
+
+    effect: Effect
+    cancel_at: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cordoned:
+    """A node that is to get nothing more, and the items whose failure there is forgiven."""
+
+    node: str
+    reopened: tuple[int, ...]
+
+
+class LeaseQueue:
+    """The items 0 … count-1 of one run; `grow` while the input is being read."""
+
+    def __init__(self, *, attempts: int = 1, lease_s: float = 30.0, order: Order | None = None) -> None:
+        self.attempts = attempts
+        self.lease_s = lease_s
+        self.complete = False
+        """No more items will come."""
+        self.holders: dict[str, Holder] = {}
+        self._order = order or Order()
+        self._states = bytearray()
+        self._tries = bytearray()
+        self._cursor = 0
+        self._returned: collections.deque[int] = collections.deque()
+        self._failures: dict[int, list[str]] = {}
+        self._losses: collections.Counter[int] = collections.Counter()
+        self._copies: dict[int, int] = {}
+        self._counts = [0] * len(State)
+
+    # What is there
+
+    @property
+    def count(self) -> int:
+        """Items known so far."""
+        return len(self._states)
+
+    def number(self, state: State) -> int:
+        """How many items are in `state`."""
+        return self._counts[state]
+
+    @property
+    def done(self) -> int:
+        """How many items have their answer."""
+        return self.count - self._counts[State.PENDING] - self._counts[State.LEASED]
+
+    @property
+    def finished(self) -> bool:
+        """Every item has its answer, and no more will come."""
+        return self.complete and self.done == self.count
+
+    def state(self, index: int) -> State:
+        """Where one item is."""
+        return State(self._states[index])
+
+    def attempt(self, index: int) -> int:
+        """How often one item has been handed out."""
+        return self._tries[index]
+
+    def ledger(self, *, interrupted: bool = False) -> Ledger:
+        """Sum up; what has no answer is cancelled when the user interrupted the run, else skipped."""
+        unanswered = self._counts[State.PENDING] + self._counts[State.LEASED]
+        return Ledger(
+            total=self.count,
+            ok=self._counts[State.OK],
+            failed=self._counts[State.FAILED],
+            quarantined=self._counts[State.QUARANTINED],
+            skipped=0 if interrupted else unanswered,
+            cancelled=self._counts[State.CANCELLED] + (unanswered if interrupted else 0),
+        )
+
+    # Items and nodes come and go
+
+    def grow(self, count: int) -> None:
+        """So many more items are known."""
+        self._states.extend(bytes(count))
+        self._tries.extend(bytes(count))
+        self._counts[State.PENDING] += count
+
+    def restore(self, index: int, state: State, attempt: int, failed_on: collections.abc.Sequence[str] = ()) -> None:
+        """Set what an earlier session's journal says of an item; before anything is leased."""
+        if state is State.LEASED:
+            state = State.PENDING
+        self._set(index, state)
+        self._tries[index] = min(attempt, MAX_ATTEMPT)
+        if failed_on and state is State.PENDING:
+            self._failures[index] = list(failed_on)
+
+    def join(self, node: str, now_s: float) -> Holder:
+        """A node is there (again); a node that is known keeps what it holds."""
+        holder = self.holders.get(node)
+        if holder is None:
+            holder = self.holders[node] = Holder(node, now_s)
+        holder.heard_s = now_s
+        return holder
+
+    def heard(self, node: str, now_s: float) -> None:
+        """A sign of life renews every lease of the node."""
+        self.holders[node].heard_s = now_s
+
+    def adopt(self, node: str, indexes: collections.abc.Iterable[int], now_s: float) -> list[int]:
+        """Note items that run at a node since an earlier session; return those that it need not run."""
+        holder = self.holders[node]
+        surplus = []
+        for index in indexes:
+            if index >= self.count or self._states[index] in TERMINAL:
+                surplus.append(index)
+            elif index not in holder.holding:
+                self._tries[index] = max(self._tries[index], 1)
+                self._hold(holder, index, Held(self._tries[index], now_s))
+        return surplus
+
+    def release(self, node: str, *, keep: collections.abc.Container[int] = ()) -> list[int]:
+        """Take back what a node holds, except `keep`; return what is pending again. Nobody is to blame."""
+        holder = self.holders[node]
+        back = [index for index in holder.holding if index not in keep]
+        return [index for index in back if self._unhold(holder, index) and self._give_back(index)]
+
+    def expire(self, now_s: float) -> dict[str, list[int]]:
+        """Take back the leases of nodes that have been silent for too long; return what is pending again, by node."""
+        expired: dict[str, list[int]] = {}
+        for node, holder in self.holders.items():
+            if holder.holding and now_s - holder.heard_s > self.lease_s:
+                expired[node] = self.lost(node)
+        return expired
+
+    def lost(self, node: str, *, keep: collections.abc.Container[int] = ()) -> list[int]:
+        """Like `release`, but the node was lost under the items; see `give_up`."""
+        for index in self.holders[node].holding:
+            if index not in keep:
+                self._losses[index] += 1
+        return self.release(node, keep=keep)
+
+    def give_up(self) -> list[int]:
+        """Let items fail under which too many nodes were lost; return them."""
+        over = [index for index, losses in self._losses.items() if losses >= LOSS_LIMIT]
+        for index in over:
+            self._answer(index, State.FAILED, Effect.FAILED)
+        return over
+
+    # Leases
+
+    def lease(self, node: str, limit: int, now_s: float) -> list[Grant]:
+        """Hand out up to `limit` items to a node: those that came back first, then the next of the input."""
+        holder = self.holders[node]
+        if limit <= 0 or not holder.takes_work:
+            return []
+        grants = self._lease_returned(holder, limit, now_s) if self._returned else []
+        while len(grants) < limit and self._cursor < self.count:
+            grants.extend(self._lease_next(holder, limit - len(grants), now_s))
+        return grants
+
+    def speculate(self, node: str, limit: int, older_than_s: float, now_s: float) -> list[Grant]:
+        """Hand out second copies of what other nodes have held for longer than `older_than_s`, the oldest first.
+
+        Only when nothing is pending any more; an item has at most two copies.
+        """
+        holder = self.holders[node]
+        if limit <= 0 or not holder.takes_work or not self.complete or self._counts[State.PENDING]:
+            return []
+        late = [
+            (held.leased_at_s, index)
+            for other in self.holders.values()
+            if other is not holder
+            for index, held in other.holding.items()
+            if now_s - held.leased_at_s >= older_than_s
+            and self._copies.get(index, 1) < QUARANTINE_NODES
+            and self._states[index] == State.LEASED
+            and index not in holder.holding
+            and node not in self._failures.get(index, ())
+        ]
+        late.sort()
+        return [self._grant(holder, index, now_s) for _, index in late[:limit]]
+
+    def settle(self, node: str, index: int, verdict: Verdict) -> Settled:
+        """Take a node's result for an item, whether or not its lease still stands."""
+        if index >= self.count:
+            return Settled(Effect.DUPLICATE)
+        holder = self.holders[node]
+        alone = self._unhold(holder, index)
+        if self._states[index] in TERMINAL:
+            return Settled(Effect.DUPLICATE)
+        match verdict:
+            case Verdict.OK:
+                holder.recent.append(True)
+                return self._answer(index, State.OK, Effect.OK, alone=alone)
+            case Verdict.FAILED:
+                holder.recent.append(False)
+                holder.failed_here.append(index)
+                return self._failed(node, index, alone=alone)
+            case Verdict.LOST:
+                self._losses[index] += 1
+        self._give_back(index)
+        return Settled(Effect.REQUEUED)
+
+    def suspect(self, node: str) -> Cordoned | None:
+        """Cordon the node when many different items fail on it that do well elsewhere; forgive their failures there."""
+        holder = self.holders[node]
+        bad = len(set(list(holder.failed_here)[-holder.recent.count(False) :])) if holder.recent else 0
+        others = [
+            other for other in self.holders.values() if other is not holder and other.takes_work and True in other.recent
+        ]
+        answers = sum(len(other.recent) for other in others)
+        failures = sum(other.recent.count(False) for other in others)
+        if not holder.takes_work or bad < CORDON_FAILURES or answers < CORDON_FAILURES:
+            return None
+        rate = holder.recent.count(False) / len(holder.recent)
+        if rate < CORDON_RATIO * failures / answers or 2 * rate < 1:
+            return None
+        holder.cordoned = True
+        return Cordoned(node, tuple(self._forgive(node, holder)))
+
+    def reopen(self, indexes: collections.abc.Iterable[int]) -> list[int]:
+        """Let items that failed be tried again, as an earlier session decided; return those that had."""
+        again = [index for index in indexes if index < self.count and self._states[index] == State.FAILED]
+        for index in again:
+            self._set(index, State.PENDING)
+            self._returned.append(index)
+        return again
+
+    def cancel_rest(self) -> None:
+        """The user stopped the run: what has no answer never gets one."""
+        for holder in self.holders.values():
+            holder.holding.clear()
+        self._copies.clear()
+        self._returned.clear()
+        self._cursor = self.count
+
+    # Below: bookkeeping
+
+    def _set(self, index: int, state: State) -> None:
+        self._counts[self._states[index]] -= 1
+        self._states[index] = state
+        self._counts[state] += 1
+
+    def _hold(self, holder: Holder, index: int, held: Held) -> None:
+        if self._states[index] == State.LEASED:
+            self._copies[index] = self._copies.get(index, 1) + 1
+        else:
+            self._set(index, State.LEASED)
+        holder.holding[index] = held
+
+    def _unhold(self, holder: Holder, index: int) -> bool:
+        """Forget one copy; return whether it was the last one."""
+        if holder.holding.pop(index, None) is None:
+            return False
+        copies = self._copies.get(index, 1)
+        if copies > 2:
+            self._copies[index] = copies - 1
+        elif copies == 2:
+            del self._copies[index]
+        return copies == 1
+
+    def _held_by(self, index: int) -> tuple[str, ...]:
+        return tuple(node for node, holder in self.holders.items() if index in holder.holding)
+
+    def _give_back(self, index: int) -> bool:
+        """Make an item pending unless some node still holds it or it is pending already."""
+        if self._states[index] != State.LEASED or self._held_by(index):
+            return False
+        self._set(index, State.PENDING)
+        self._returned.append(index)
+        return True
+
+    def _grant(self, holder: Holder, index: int, now_s: float) -> Grant:
+        attempt = min(self._tries[index] + 1, MAX_ATTEMPT)
+        self._tries[index] = attempt
+        self._hold(holder, index, Held(attempt, now_s))
+        return Grant(index, attempt)
+
+    def _lease_next(self, holder: Holder, limit: int, now_s: float) -> list[Grant]:
+        start, stop = self._cursor, min(self._cursor + limit, self.count)
+        self._cursor = stop
+        if not self._order.shuffled and self._fresh(start, stop):
+            # Nearly every lease of a run takes this way, so it has no step for each item that can be one for all.
+            size = stop - start
+            self._states[start:stop] = bytes((State.LEASED,)) * size
+            self._tries[start:stop] = b"\x01" * size
+            self._counts[State.PENDING] -= size
+            self._counts[State.LEASED] += size
+            holder.holding.update(dict.fromkeys(range(start, stop), Held(1, now_s)))
+            return [Grant(index, 1) for index in range(start, stop)]
+        indexes = (self._order.at(position) for position in range(start, stop))
+        return [self._grant(holder, index, now_s) for index in indexes if self._states[index] == State.PENDING]
+
+    def _fresh(self, start: int, stop: int) -> bool:
+        untouched = bytes(stop - start)
+        return self._states[start:stop] == untouched and self._tries[start:stop] == untouched
+
+    def _lease_returned(self, holder: Holder, limit: int, now_s: float) -> list[Grant]:
+        grants: list[Grant] = []
+        unfit: list[int] = []
+        for _ in range(min(len(self._returned), SCAN)):
+            if len(grants) == limit:
+                break
+            index = self._returned.popleft()
+            if self._states[index] != State.PENDING:
+                continue
+            if self._fits(holder.name, index):
+                grants.append(self._grant(holder, index, now_s))
+            else:
+                unfit.append(index)
+        self._returned.extendleft(reversed(unfit))
+        return grants
+
+    def _fits(self, node: str, index: int) -> bool:
+        """Not to a node on which it failed, as long as one is left on which it has not."""
+        failed_on = self._failures.get(index)
+        if not failed_on or node not in failed_on:
+            return True
+        fewest = min(
+            (failed_on.count(holder.name) for holder in self.holders.values() if holder.takes_work), default=0
+        )
+        return failed_on.count(node) <= fewest
+
+    def _answer(self, index: int, state: State, effect: Effect, *, alone: bool = False) -> Settled:
+        # Asking every node is for the few items with copies; `alone`: the last copy has just come back.
+        copies = () if alone or self._states[index] != State.LEASED else self._held_by(index)
+        for node in copies:
+            del self.holders[node].holding[index]
+        self._copies.pop(index, None)
+        self._failures.pop(index, None)
+        self._losses.pop(index, None)
+        self._set(index, state)
+        return Settled(effect, copies)
+
+    def _failed(self, node: str, index: int, *, alone: bool) -> Settled:
+        failed_on = self._failures.setdefault(index, [])
+        failed_on.append(node)
+        if len(set(failed_on)) >= QUARANTINE_NODES:
+            return self._answer(index, State.QUARANTINED, Effect.QUARANTINED, alone=alone)
+        if len(failed_on) >= self.attempts:
+            return self._answer(index, State.FAILED, Effect.FAILED, alone=alone)
+        self._give_back(index)
+        return Settled(Effect.RETRY)
+
+    def _forgive(self, node: str, holder: Holder) -> list[int]:
+        for index in list(self._failures):
+            left = [name for name in self._failures[index] if name != node]
+            if left:
+                self._failures[index] = left
+            else:
+                del self._failures[index]
+        again = self.reopen(dict.fromkeys(holder.failed_here))
+        holder.failed_here.clear()
+        return again
