@@ -68,7 +68,7 @@ def operator_dir() -> pathlib.Path:
 
 def stack_key(backend_id: str, project: str, stack: str) -> str:
     """A short name for one stack of one backend that is fit for a file name."""
-    return hashlib.sha256("|".join((backend_id, project, stack)).encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{backend_id}|{project}|{stack}".encode()).hexdigest()[:24]
 
 
 def inventory_cache(backend_id: str, project: str, stack: str) -> pathlib.Path:

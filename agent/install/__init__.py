@@ -1,8 +1,8 @@
 """What enrolment does on the node, from inside the verified bundle: keys, files, services.
 
-    __main__.py   the verbs that the root-owned helper calls after it has checked the signature
-    layout.py     where everything lies below the machine's root
-    keys.py       the node's own TLS key and SSH host key; private parts never leave
-    settings.py   the manifest's settings as files: who may log in, what items see
-    processes.py  services as plain processes (local nodes)
+__main__.py   the verbs that the root-owned helper calls after it has checked the signature
+layout.py     where everything lies below the machine's root
+keys.py       the node's own TLS key and SSH host key; private parts never leave
+settings.py   the manifest's settings as files: who may log in, what items see
+processes.py  services as plain processes (local nodes)
 """

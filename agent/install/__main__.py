@@ -122,15 +122,15 @@ VERBS = {"identity": identity, "apply": apply, "confirm": confirm, "status": sta
 def main() -> int:
     """Answer one verb; on failure one JSON object with `error`, exit 1."""
     if len(sys.argv) != 2 or sys.argv[1] not in VERBS:  # noqa: PLR2004 - program and verb
-        print(f"usage: python -m agent.install {'|'.join(VERBS)}", file=sys.stderr)
+        sys.stderr.write(f"usage: python -m agent.install {'|'.join(VERBS)}\n")
         return 1
     try:
         answer = VERBS[sys.argv[1]](Layout.current())
     except (InstallError, OSError, KeyError, ValueError, subprocess.CalledProcessError) as error:
         text = str(error) if isinstance(error, InstallError) else f"{type(error).__name__}: {error}"
-        print(json.dumps({"error": text}))
+        sys.stdout.write(json.dumps({"error": text}) + "\n")
         return 1
-    print(json.dumps(answer))
+    sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 

@@ -38,7 +38,7 @@ def next_host_key(layout: Layout) -> str:
         if tool is None:
             message = "ssh-keygen is missing on the node"
             raise InstallError(message)
-        subprocess.run(  # noqa: S603 - fixed arguments
+        subprocess.run(
             [tool, "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True, capture_output=True
         )
     return public_key(path.with_name(path.name + ".pub").read_text())

@@ -47,7 +47,7 @@ class Processes:
         os.chdir(self._layout.run)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, log.open("ab") as output:
             notify.bind(notify_path.name)
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            process = subprocess.Popen(
                 [sys.executable, "-s", "-m", module],
                 cwd=self._layout.run,
                 env={
@@ -91,8 +91,8 @@ class Processes:
         deadline = time.monotonic() + READY_LIMIT_S
         try:
             while True:
-                readable = select.select([notify, exited], [], [], max(0.0, deadline - time.monotonic()))[0]
-                if notify in readable and b"READY=1" in notify.recv(4096).split(b"\n"):
+                readable = select.select([notify.fileno(), exited], [], [], max(0.0, deadline - time.monotonic()))[0]
+                if notify.fileno() in readable and b"READY=1" in notify.recv(4096).split(b"\n"):
                     return
                 if exited in readable or not readable:
                     process.poll()

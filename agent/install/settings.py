@@ -28,9 +28,7 @@ def install_access(layout: Layout, manifest: Manifest, user: str) -> None:
     )
     write(layout.authorized_keys, keys)
     write(layout.settings / "principals" / user, f"{ENROL_PRINCIPAL}\n", 0o644)
-    tokens = "".join(
-        f"{principal['name']} sha256:{principal['tokenSha256']}\n" for principal in manifest["principals"]
-    )
+    tokens = "".join(f"{principal['name']} sha256:{principal['tokenSha256']}\n" for principal in manifest["principals"])
     write(layout.settings / "tokens", tokens)
 
 

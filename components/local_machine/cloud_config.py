@@ -43,10 +43,7 @@ def boot_files(user_data: str) -> tuple[BootFile, ...]:
     files.append(BootFile("/etc/ssh/ssh_host_ed25519_key", keys["ed25519_private"], 0o600))
     files.append(BootFile("/etc/ssh/ssh_host_ed25519_key.pub", keys["ed25519_public"], 0o644))
     authorized = [
-        key
-        for user in config.get("users", [])
-        if isinstance(user, dict)
-        for key in user.get("ssh_authorized_keys", [])
+        key for user in config.get("users", []) if isinstance(user, dict) for key in user.get("ssh_authorized_keys", [])
     ]
     files.append(BootFile("/etc/ssh/authorized_keys", "".join(f"{key}\n" for key in authorized), 0o600))
     return tuple(files)

@@ -109,7 +109,7 @@ class Machine:
             {"user": account.uid, "group": account.gid, "extra_groups": []} if os.geteuid() == 0 else {}
         )
         try:
-            done = subprocess.run(  # noqa: S603 - fixed program
+            done = subprocess.run(
                 [SYSTEM_PYTHON, "-I", "-c", _LOADER],
                 input=f"{len(script)}\n{script}{body}",
                 capture_output=True,

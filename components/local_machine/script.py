@@ -59,7 +59,7 @@ def boot(request: dict[str, Any]) -> dict[str, Any]:
         message = f"{SSHD} is missing: install openssh-server"
         raise ScriptError(message)
     log = root / "var/log/sshd.log"
-    process = subprocess.Popen(  # noqa: S603 - fixed program, our own configuration
+    process = subprocess.Popen(
         [*request["limits"], SSHD, "-D", "-f", str(root / "etc/ssh/sshd_config"), "-E", str(log)],
         cwd=root / "home",
         env={"PATH": request["path"], "GAXX_MACHINE": request["machine"]["machine"], "GAXX_ROOT": str(root)},
@@ -146,19 +146,19 @@ def _processes(root: str, machine: str) -> list[int]:
     below = root + "/"
     parents: dict[int, int] = {}
     found: set[int] = set()
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
+    for folder in pathlib.Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
-        pid = int(entry)
+        pid = int(folder.name)
         try:
-            stat = pathlib.Path("/proc", entry, "stat").read_text(errors="replace")
+            stat = (folder / "stat").read_text(errors="replace")
             state, parent, _, _, terminal = stat.rpartition(")")[2].split()[:5]
             if state == "Z":
                 continue
             parents[pid] = int(parent)
-            cwd = os.readlink(f"/proc/{entry}/cwd")
-            command = pathlib.Path("/proc", entry, "cmdline").read_bytes()
-            environment = pathlib.Path("/proc", entry, "environ").read_bytes()
+            cwd = str((folder / "cwd").readlink())
+            command = (folder / "cmdline").read_bytes()
+            environment = (folder / "environ").read_bytes()
         except OSError:
             continue  # gone meanwhile, or another user's
         # A shell or an editor of the user in the machine's folder has a terminal; what the machine started has

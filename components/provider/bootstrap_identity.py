@@ -19,7 +19,7 @@ class BootstrapIdentity(Resource):
     been read by somebody in the meantime.
     """
 
-    token = "gaxx:index:BootstrapIdentity"
+    pulumi_type = "gaxx:index:BootstrapIdentity"
     description = "The single-use secrets of a machine's user-data: its first host key and the key that enrols it."
     inputs: typing.ClassVar[Mapping[str, Property]] = {
         "node": Property("string", "name of the node", replaces=True),
@@ -71,9 +71,7 @@ class BootstrapIdentity(Resource):
                 return None
         return state
 
-    async def update(
-        self, context: Context, resource_id: str, state: Properties, news: Properties
-    ) -> Properties:
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Nothing of it can change in place."""
         del context, resource_id, news
         return {name: state[name] for name in self.outputs}

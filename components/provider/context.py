@@ -33,7 +33,8 @@ class EngineLog:
         )
         # The log is for the eyes: an engine that is gone must not fail the work that it watched.
         with contextlib.suppress(grpc.aio.AioRpcError):
-            await self._stub.Log(request, timeout=5)
+            # The stub's type is the blocking one; on an aio channel its calls are awaited.
+            await self._stub.Log(request, timeout=5)  # type: ignore[misc]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

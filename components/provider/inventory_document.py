@@ -16,7 +16,7 @@ from components.provider.wire import Properties
 class InventoryDocument(Resource):
     """Composes the inventory and writes the cache; the cache is never compared, since it can be made again."""
 
-    token = "gaxx:index:Inventory"
+    pulumi_type = "gaxx:index:Inventory"
     description = "The stack's inventory: nodes, principals and the authority's certificate, as one document."
     inputs: typing.ClassVar[Mapping[str, Property]] = {
         "backendId": Property("string", "id of the Pulumi backend"),
@@ -41,9 +41,7 @@ class InventoryDocument(Resource):
         """Compose and cache."""
         return Created("inventory", await self._compose(context, inputs))
 
-    async def update(
-        self, context: Context, resource_id: str, state: Properties, news: Properties
-    ) -> Properties:
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Compose and cache again."""
         del resource_id, state
         return await self._compose(context, news)

@@ -1,7 +1,7 @@
 """gaxx:index:LocalNode: one machine of the `local` cloud."""
 
 import asyncio
-import datetime
+import datetime as dt
 import hashlib
 import os
 import secrets
@@ -19,7 +19,7 @@ from components.provider.wire import Properties
 class LocalNode(Resource):
     """A folder, an sshd, and later an agent, as processes of an unprivileged account."""
 
-    token = "gaxx:index:LocalNode"
+    pulumi_type = "gaxx:index:LocalNode"
     description = "A machine that is processes on this computer: its own folder, sshd and agent, on its own 127.x.y.z."
     inputs: typing.ClassVar[Mapping[str, Property]] = {
         "node": Property("string", "name of the node, unique in the stack", replaces=True),
@@ -50,7 +50,8 @@ class LocalNode(Resource):
     async def create(self, context: Context, inputs: Properties) -> Created:
         """Boot it; adopt one that an interrupted create left, if it was booted from the same user-data."""
         adopted = await context.blocking(self._adopt, inputs)
-        machine, address, created = adopted or await context.blocking(self._plan, inputs)
+        planned = adopted if adopted is not None else await context.blocking(self._plan, inputs)
+        machine, address, created = planned
         await context.status(f"booting on {address}" if adopted is None else f"adopting the machine on {address}")
         try:
             await context.blocking(self._boot, machine, address, created, inputs)
@@ -79,9 +80,7 @@ class LocalNode(Resource):
             return None
         return {**state, "running": await _answers(state["address"])}
 
-    async def update(
-        self, context: Context, resource_id: str, state: Properties, news: Properties
-    ) -> Properties:
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Start it again. What changes the machine itself replaces it; tags are only in the state."""
         machine = Machine.of(news["stackKey"], news["node"], resource_id)
         await context.status(f"starting on {state['address']}")
@@ -107,7 +106,7 @@ class LocalNode(Resource):
         address = addresses.claim(
             inputs["stackKey"], inputs["fleet"], inputs["index"], inputs["node"], (SSH_PORT, 8088, 9091)
         )
-        return machine, address, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return machine, address, dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
     def _boot(self, machine: Machine, address: str, created: str, inputs: Properties) -> None:
         if not os.access("/usr/sbin/sshd", os.X_OK):

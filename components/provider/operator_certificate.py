@@ -1,6 +1,6 @@
 """gaxx:index:OperatorCertificate: what lets one operator or observer in."""
 
-import datetime
+import datetime as dt
 import hashlib
 import typing
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ RENEW_BEFORE_DAYS = 7
 class OperatorCertificate(Resource):
     """A client certificate for the key of the operator's CSR, and the operator's bearer token."""
 
-    token = "gaxx:index:OperatorCertificate"
+    pulumi_type = "gaxx:index:OperatorCertificate"
     description = "An operator's or observer's client certificate and bearer token, issued by the stack's authority."
     inputs: typing.ClassVar[Mapping[str, Property]] = {
         "name": Property("string", "name of the operator", replaces=True),
@@ -42,8 +42,8 @@ class OperatorCertificate(Resource):
     def drift(self, context: Context, state: Properties) -> Difference:
         """Renew before it expires, and after the authority has changed."""
         stale = []
-        left = datetime.datetime.fromisoformat(state["notAfter"]) - datetime.datetime.now(datetime.UTC)
-        if left < datetime.timedelta(days=RENEW_BEFORE_DAYS):
+        left = dt.datetime.fromisoformat(state["notAfter"]) - dt.datetime.now(dt.UTC)
+        if left < dt.timedelta(days=RENEW_BEFORE_DAYS):
             stale.append("notAfter")
         if state["authorityFingerprint"] != context.authority.fingerprint:
             stale.append("authorityFingerprint")
@@ -53,9 +53,7 @@ class OperatorCertificate(Resource):
         """Issue."""
         return Created(inputs["name"], self._issue(context, inputs))
 
-    async def update(
-        self, context: Context, resource_id: str, state: Properties, news: Properties
-    ) -> Properties:
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Issue another; the nodes learn of it by their next manifest."""
         del resource_id, state
         return self._issue(context, news)

@@ -61,7 +61,7 @@ class Difference:
 class Resource(abc.ABC):
     """One resource type. State holds the inputs and the outputs together."""
 
-    token: typing.ClassVar[str]
+    pulumi_type: typing.ClassVar[str]
     description: typing.ClassVar[str]
     inputs: typing.ClassVar[Mapping[str, Property]]
     outputs: typing.ClassVar[Mapping[str, Property]]
@@ -74,9 +74,7 @@ class Resource(abc.ABC):
     @property
     def secrets(self) -> frozenset[str]:
         """Names of the properties that are secret by declaration."""
-        return frozenset(
-            name for name, spec in {**self.inputs, **self.outputs}.items() if spec.secret
-        )
+        return frozenset(name for name, spec in {**self.inputs, **self.outputs}.items() if spec.secret)
 
     def check(self, inputs: Properties) -> list[Fault]:
         """All faults of the inputs: unknown names, missing ones, wrong types."""
@@ -131,9 +129,7 @@ class Resource(abc.ABC):
         return state
 
     @abc.abstractmethod
-    async def update(
-        self, context: Context, resource_id: str, state: Properties, news: Properties
-    ) -> Properties:
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Bring it to `news` in place and mend its drift; return the outputs."""
 
     @abc.abstractmethod

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 from google.protobuf import empty_pb2
 from pulumi.provider.server import ProviderServicer as ComponentServicer
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from components.errors import GaxxError
 from components.provider.context import Context, EngineLog
@@ -20,7 +20,7 @@ from components.provider.wire import UNKNOWN, Decoded, Properties, decode, encod
 
 VERSION = "0.1.0"
 
-ServicerContext = grpc.aio.ServicerContext  # type: ignore[type-arg]
+ServicerContext = grpc.aio.ServicerContext[typing.Any, typing.Any]
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
@@ -29,7 +29,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(
         self, resources: tuple[Resource, ...], components: ComponentServicer, schema: str, engine_address: str
     ) -> None:
-        self._resources = {resource.token: resource for resource in resources}
+        self._resources = {resource.pulumi_type: resource for resource in resources}
         self._components = components
         self._schema = schema
         self._log = EngineLog(engine_address)
@@ -37,19 +37,19 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     # --- the package -------------------------------------------------------------------------------
 
-    async def GetPluginInfo(self, request: object, context: ServicerContext) -> provider_pb2.PluginInfo:  # noqa: N802
+    async def GetPluginInfo(self, request: object, context: ServicerContext) -> plugin_pb2.PluginInfo:
         """Say which version this is."""
         del request, context
-        return provider_pb2.PluginInfo(version=VERSION)
+        return plugin_pb2.PluginInfo(version=VERSION)
 
-    async def GetSchema(  # noqa: N802
+    async def GetSchema(
         self, request: provider_pb2.GetSchemaRequest, context: ServicerContext
     ) -> provider_pb2.GetSchemaResponse:
         """Return the package schema as JSON."""
         del request, context
         return provider_pb2.GetSchemaResponse(schema=self._schema)
 
-    async def CheckConfig(  # noqa: N802
+    async def CheckConfig(
         self, request: provider_pb2.CheckRequest, context: ServicerContext
     ) -> provider_pb2.CheckResponse:
         """Accept the provider's configuration; keep of it only what the provider reads.
@@ -62,7 +62,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         kept = {key: value for key, value in news.values.items() if key in {"authorityKey", "version"}}
         return provider_pb2.CheckResponse(inputs=encode(kept, frozenset({"authorityKey"})))
 
-    async def DiffConfig(  # noqa: N802
+    async def DiffConfig(
         self, request: provider_pb2.DiffRequest, context: ServicerContext
     ) -> provider_pb2.DiffResponse:
         """Never replace the provider: resources compare the authority's fingerprint themselves."""
@@ -71,7 +71,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         kind = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=kind)
 
-    async def Configure(  # noqa: N802
+    async def Configure(
         self, request: provider_pb2.ConfigureRequest, context: ServicerContext
     ) -> provider_pb2.ConfigureResponse:
         """Take the authority's key."""
@@ -82,23 +82,21 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             acceptSecrets=True, acceptResources=True, acceptOutputs=True, supportsPreview=True
         )
 
-    async def Construct(  # noqa: N802
+    async def Construct(
         self, request: provider_pb2.ConstructRequest, context: ServicerContext
     ) -> provider_pb2.ConstructResponse:
         """Construct a component for a program in any language."""
         response: provider_pb2.ConstructResponse = await self._components.Construct(request, context)
         return response
 
-    async def Cancel(self, request: object, context: ServicerContext) -> empty_pb2.Empty:  # noqa: N802
+    async def Cancel(self, request: object, context: ServicerContext) -> empty_pb2.Empty:
         """The engine is being interrupted: it ends us once running calls have returned, which are all bounded."""
         del request, context
         return empty_pb2.Empty()
 
     # --- the resources ------------------------------------------------------------------------------
 
-    async def Check(  # noqa: N802
-        self, request: provider_pb2.CheckRequest, context: ServicerContext
-    ) -> provider_pb2.CheckResponse:
+    async def Check(self, request: provider_pb2.CheckRequest, context: ServicerContext) -> provider_pb2.CheckResponse:
         """All faults of the inputs at once."""
         resource, _ = await self._enter(request.urn, context)
         news = decode(request.news)
@@ -108,9 +106,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             failures=[provider_pb2.CheckFailure(property=fault.property, reason=fault.reason) for fault in faults],
         )
 
-    async def Diff(  # noqa: N802
-        self, request: provider_pb2.DiffRequest, context: ServicerContext
-    ) -> provider_pb2.DiffResponse:
+    async def Diff(self, request: provider_pb2.DiffRequest, context: ServicerContext) -> provider_pb2.DiffResponse:
         """Replace or update, property by property."""
         resource, call = await self._enter(request.urn, context)
         olds = decode(request.old_inputs).values
@@ -119,7 +115,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             news[name] = olds.get(name)
         return _difference(resource, resource.diff(call, olds, decode(request.olds).values, news))
 
-    async def Create(  # noqa: N802
+    async def Create(
         self, request: provider_pb2.CreateRequest, context: ServicerContext
     ) -> provider_pb2.CreateResponse:
         """Make one; in a preview, only say what it would be."""
@@ -136,9 +132,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             )
         raise AssertionError  # the guard has aborted the call
 
-    async def Read(  # noqa: N802
-        self, request: provider_pb2.ReadRequest, context: ServicerContext
-    ) -> provider_pb2.ReadResponse:
+    async def Read(self, request: provider_pb2.ReadRequest, context: ServicerContext) -> provider_pb2.ReadResponse:
         """Compare with the world; an empty id says that it is gone."""
         resource, call = await self._enter(request.urn, context)
         state = decode(request.properties)
@@ -151,7 +145,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             )
         raise AssertionError  # the guard has aborted the call
 
-    async def Update(  # noqa: N802
+    async def Update(
         self, request: provider_pb2.UpdateRequest, context: ServicerContext
     ) -> provider_pb2.UpdateResponse:
         """Change it in place, and mend what has drifted."""
@@ -167,9 +161,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.UpdateResponse(properties=_encode(resource, {**news.values, **outputs}, news))
         raise AssertionError  # the guard has aborted the call
 
-    async def Delete(  # noqa: N802
-        self, request: provider_pb2.DeleteRequest, context: ServicerContext
-    ) -> empty_pb2.Empty:
+    async def Delete(self, request: provider_pb2.DeleteRequest, context: ServicerContext) -> empty_pb2.Empty:
         """Remove it; gone already is fine."""
         resource, call = await self._enter(request.urn, context)
         async with _guard(call, context):
@@ -177,7 +169,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     async def _enter(self, urn: str, context: ServicerContext) -> tuple[Resource, Context]:
-        token = urn.split("::")[-2].split("$")[-1]
+        token = urn.split("::")[-2].rsplit("$", maxsplit=1)[-1]
         resource = self._resources.get(token)
         if resource is None:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"gaxx has no resource {token}")
@@ -207,7 +199,7 @@ class _guard:  # noqa: N801 - used as a statement
         return False
 
 
-def _encode(resource: Resource, values: Properties, source: Decoded) -> typing.Any:  # noqa: ANN401 - a Struct
+def _encode(resource: Resource, values: Properties, source: Decoded) -> typing.Any:
     return encode(values, resource.secrets | source.secrets)
 
 

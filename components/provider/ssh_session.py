@@ -41,15 +41,15 @@ class Endpoint:
     host_keys: tuple[str, ...]
 
 
-class Unreachable(NodeError):
+class UnreachableError(NodeError):
     """Nothing that speaks SSH answers there (yet)."""
 
 
-class HostKeyChanged(Refused):
+class HostKeyChangedError(Refused):
     """Somebody answers with a host key that is not the node's."""
 
 
-class LoginRefused(Refused):
+class LoginRefusedError(Refused):
     """The node does not accept the key or certificate."""
 
 
@@ -60,7 +60,9 @@ class Session:
         self._endpoint = endpoint
         self._transport = transport
 
-    def call(self, command: str, data: typing.BinaryIO | bytes = b"", *, limit_s: float = 120.0) -> dict[str, typing.Any]:
+    def call(
+        self, command: str, data: typing.BinaryIO | bytes = b"", *, limit_s: float = 120.0
+    ) -> dict[str, typing.Any]:
         """Run a helper verb with `data` on its standard input; return its JSON answer.
 
         Raises NodeError with the node's own words when it fails, Refused when the node refuses (exit 2).
@@ -99,26 +101,28 @@ class Session:
 
 @contextlib.contextmanager
 def connect(endpoint: Endpoint, login: Login) -> Iterator[Session]:
-    """Log in; raise Unreachable, HostKeyChanged or LoginRefused."""
+    """Log in; raise UnreachableError, HostKeyChangedError or LoginRefusedError."""
     node = endpoint.node
     where = f"{endpoint.host}:{endpoint.port}"
     try:
         connection = socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT_LIMIT_S)
     except OSError as error:
-        raise Unreachable(node, f"no sshd at {where}: {_words(error)}") from error
+        raise UnreachableError(node, f"no sshd at {where}: {_words(error)}") from error
     transport = paramiko.Transport(connection)
     try:
         options = transport.get_security_options()
-        options.key_types = [kind for kind in options.key_types if kind in {key.split()[0] for key in endpoint.host_keys}]
+        options.key_types = [
+            kind for kind in options.key_types if kind in {key.split()[0] for key in endpoint.host_keys}
+        ]
         try:
             transport.start_client(timeout=CONNECT_LIMIT_S)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise Unreachable(node, f"no SSH handshake with {where}: {_words(error)}") from error
+            raise UnreachableError(node, f"no SSH handshake with {where}: {_words(error)}") from error
         presented = transport.get_remote_server_key()
         line = f"{presented.get_name()} {presented.get_base64()}"
         if line not in endpoint.host_keys:
             message = f"{node}: the SSH host key at {where} is not the node's (presented {presented.fingerprint})"
-            raise HostKeyChanged(
+            raise HostKeyChangedError(
                 message, hint="somebody else answers there, or the machine was replaced behind our back"
             )
         key = paramiko.PKey.from_private_key(io.StringIO(login.private_key))
@@ -128,9 +132,9 @@ def connect(endpoint: Endpoint, login: Login) -> Iterator[Session]:
             transport.auth_publickey(login.user, key)
         except paramiko.AuthenticationException as error:
             message = f"{node}: {where} does not let {login.user} in with this key"
-            raise LoginRefused(message) from error
+            raise LoginRefusedError(message) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise Unreachable(node, f"{where} went away during the log-in: {_words(error)}") from error
+            raise UnreachableError(node, f"{where} went away during the log-in: {_words(error)}") from error
         yield Session(endpoint, transport)
     finally:
         transport.close()

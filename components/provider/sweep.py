@@ -14,7 +14,7 @@ from components.provider.wire import Properties
 class Sweep(Resource):
     """All machines depend on it, so its delete comes after theirs: what is still there is an orphan."""
 
-    token = "gaxx:index:Sweep"
+    pulumi_type = "gaxx:index:Sweep"
     description = "Removes, last in a destroy, machines and leftovers of the stack that no state knows of."
     inputs: typing.ClassVar[Mapping[str, Property]] = {
         "stackKey": Property("string", "the stack's key: the folder of its local machines", replaces=True),
@@ -27,9 +27,7 @@ class Sweep(Resource):
         del context
         return Created(inputs["stackKey"], {})
 
-    async def update(
-        self, context: Context, resource_id: str, state: Properties, news: Properties
-    ) -> Properties:
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Nothing to change."""
         del context, resource_id, state, news
         return {}

@@ -1,0 +1,5 @@
+"""What `pulumi up` runs: declares the fleets of the selected stack."""
+
+from components.program import main
+
+main()

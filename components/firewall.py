@@ -1,0 +1,58 @@
+"""The Firewall component: a fleet's rules, as data in the state and as the cloud's own firewall where it has one."""
+
+from typing import TypedDict
+
+import pulumi
+
+from components.clouds import cloud
+from components.errors import SettingsError
+from components.firewall_rules import rules
+from components.fleet_settings import FleetSettings, read_fleet
+from components.settings_reader import Faults, Reader
+
+
+class FirewallArgs(TypedDict):
+    """Who may reach a fleet. Ports are fixed: 22, 8088 and 9091 as given here, 6060 and all others denied."""
+
+    fleet: str
+    """Name of the fleet that it protects."""
+    cloud: str | None
+    """local, qemu, linode or vultr; default local."""
+    trusted_cidrs: list[str] | None
+    """Who may reach the agent (8088) and its metrics (9091); default 10.0.0.0/8. The world is refused."""
+    ssh_cidrs: list[str] | None
+    """Who may reach SSH; the world is refused."""
+
+
+class Firewall(pulumi.ComponentResource):
+    """Inbound rules of a fleet, in order; what no rule allows is dropped."""
+
+    rules: pulumi.Output[list[str]]
+    """Each as `action protocol port from sources`."""
+
+    def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("gaxx:index:Firewall", name, {}, opts)
+        fleet = _fleet(args)
+        declared = rules(fleet)
+        self.resource = cloud(fleet.cloud).make_firewall(name, declared, pulumi.ResourceOptions(parent=self))
+        self.rules = pulumi.Output.from_input([str(rule) for rule in declared])
+        self.register_outputs({"rules": self.rules})
+
+
+def _fleet(args: FirewallArgs) -> FleetSettings:
+    entry = {
+        "name": args["fleet"],
+        "cloud": args.get("cloud"),
+        "trustedCidrs": args.get("trusted_cidrs"),
+        "sshCidrs": args.get("ssh_cidrs"),
+    }
+    return parse_fleet({key: value for key, value in entry.items() if value is not None})
+
+
+def parse_fleet(entry: dict[str, object]) -> FleetSettings:
+    """Read one fleet as the stack file would have it; raise SettingsError with all of its faults."""
+    faults = Faults()
+    fleet = read_fleet(Reader(entry, faults), allowed_regions=())
+    if faults.found:
+        raise SettingsError(tuple(faults.found))
+    return fleet

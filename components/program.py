@@ -1,0 +1,152 @@
+"""The root program: reads the stack's configuration once and declares what it says."""
+
+import json
+import os
+import pathlib
+import typing
+
+import pulumi
+
+from components.authority import Authority
+from components.backend import backend_id, current_backend_url, project_root
+from components.declared import InventoryDocument, Sweep
+from components.errors import GaxxError, SettingsError
+from components.fleet import Fleet, StackParts, declare_certificates
+from components.fleet_settings import FleetSettings
+from components.operators import OperatorSettings
+from components.places import authority_file, operator_dir, stack_key
+from components.settings import KEYS, Settings, parse_settings
+
+_STRUCTURED = {key.name for key in KEYS if key.type == "array"}
+
+
+def main() -> None:
+    """Declare the stack; a wrong configuration is one message, not a traceback."""
+    try:
+        declare(_settings())
+    except GaxxError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def declare(settings: Settings) -> None:
+    """Declare provider, sweep, operators, fleets and inventory, and export the inventory."""
+    root = project_root()
+    url = current_backend_url(root)
+    backend = backend_id(url, root)
+    if settings.paid and url.startswith("file://") and pathlib.Path(url.removeprefix("file://")).is_relative_to(root):
+        pulumi.warn("the backend lies inside this clone, which is then the only thing that knows of the machines")
+    key = stack_key(backend, settings.project, settings.stack)
+    provider = _provider(settings, backend)
+    mine = pulumi.ResourceOptions(provider=provider)
+    operators = settings.operators or (_embedded_operator(settings),)
+    parts = StackParts(
+        backend_id=backend,
+        stack_key=key,
+        sweep=Sweep("sweep", {"stackKey": key, "backendId": backend}, mine),
+        certificates=declare_certificates(operators, settings.token_generation, mine),
+        ttl_s=settings.ttl_s,
+        denied_serials=settings.denied_serials,
+    )
+    fleets = [
+        Fleet(fleet.name, _arguments(fleet), pulumi.ResourceOptions(providers=[provider]), parts=parts)
+        for fleet in settings.fleets
+    ]
+    inventory = InventoryDocument(
+        "inventory",
+        {
+            "backendId": backend,
+            "nodes": pulumi.Output.all(*[fleet.nodes for fleet in fleets]).apply(
+                lambda lists: [node for nodes in lists for node in nodes]
+            ),
+            "principals": [_principal(operator, certificate) for operator, certificate in parts.certificates],
+            "missing": [],
+        },
+        # Written once everything works, so that the cache never names a node that was not enrolled.
+        pulumi.ResourceOptions(provider=provider, depends_on=fleets),
+    )
+    pulumi.export("inventory", pulumi.Output.secret(inventory.output("document")))
+
+
+def _principal(operator: OperatorSettings, certificate: typing.Any) -> dict[str, typing.Any]:
+    return {
+        "name": operator.name,
+        "role": operator.role,
+        "certificate": certificate.output("certificate"),
+        "key_sha256": certificate.output("keySha256"),
+        "token": certificate.output("token"),
+    }
+
+
+def _settings() -> Settings:
+    """Read every `gaxx:` key of the stack, secret ones included: settings keep none of them."""
+    config = pulumi.Config("gaxx")
+    prefix = "gaxx:"
+    names = {name.removeprefix(prefix) for name in _all_config() if name.startswith(prefix)}
+    values: dict[str, object] = {}
+    for name in names:
+        text = config.get(name)
+        values[name] = _structured(name, text) if name in _STRUCTURED and text is not None else text
+    return parse_settings(values, project=pulumi.get_project(), stack=pulumi.get_stack())
+
+
+def _all_config() -> dict[str, str]:
+    loaded: dict[str, str] = json.loads(os.environ.get("PULUMI_CONFIG", "{}"))
+    return loaded
+
+
+def _structured(name: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise SettingsError(((f"gaxx:{name}", "a list was expected, not text"),)) from None
+
+
+def _provider(settings: Settings, backend: str) -> pulumi.ProviderResource:
+    """Our provider, with the stack's authority as its own secret configuration, and nowhere else."""
+    declared = pulumi.Config("gaxx").get_secret("authorityKey")
+    key = declared or pulumi.Output.secret(_embedded_authority(settings, backend))
+    return pulumi.ProviderResource("gaxx", "gaxx", {"authorityKey": key})
+
+
+def _embedded_authority(settings: Settings, backend: str) -> str:
+    """The authority of a stack of free machines that declares none: made at first use, 0600, swept in a destroy."""
+    path = authority_file(backend, settings.project, settings.stack)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = Authority.create(settings.stack)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(authority.pem)
+    return authority.pem
+
+
+def _embedded_operator(settings: Settings) -> OperatorSettings:
+    """This user, for a stack of free machines that names no operators."""
+    path = operator_dir() / "operator.json"
+    try:
+        own = json.loads(path.read_text())
+    except FileNotFoundError:
+        message = f"gaxx:operators: the stack {settings.stack} names none, and this user has no operator key at {path}"
+        raise GaxxError(message, hint='eval "$(gaxx env)" makes one') from None
+    return OperatorSettings(name=own["name"], role="operator", ssh_public_key=own["sshPublicKey"], csr=own["csr"], key_sha256=own["keySha256"])
+
+
+def _arguments(fleet: FleetSettings) -> typing.Any:
+    return {
+        "nodes": fleet.nodes,
+        "cloud": fleet.cloud,
+        "type": fleet.type,
+        "regions": list(fleet.regions),
+        "image": fleet.image,
+        "trusted_cidrs": list(fleet.trusted_cidrs),
+        "ssh_cidrs": list(fleet.ssh_cidrs),
+        "reach": fleet.reach,
+        "packages": list(fleet.packages),
+        "files": {file.path: {"content": file.content, "mode": file.mode} for file in fleet.files},
+        "env": dict(fleet.env),
+        "groups": list(fleet.groups),
+        "slots": fleet.slots,
+        "idle": f"{fleet.idle_s}s" if fleet.idle_s else None,
+    }

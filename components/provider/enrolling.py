@@ -1,0 +1,198 @@
+"""The steps of an enrolment, over one SSH connection: facts, bundle, identity, settings, and back over the new key."""
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import io
+import itertools
+import json
+import struct
+import time
+import typing
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from components import bundle
+from components.errors import NodeError, Refused
+from components.places import cache_dir
+from components.provider import manifest, ssh_session
+from components.provider.agent_probe import PROBE_PRINCIPAL, probe
+from components.provider.context import Context
+from components.provider.ssh_session import Endpoint, Login, Session
+from components.provider.wire import Properties
+
+ENROL_PRINCIPAL = "gaxx-enrol"
+CERTIFICATE_VALID_S = 600.0
+CONTACT_LIMIT_S = 600.0
+"""How long a machine may take from its creation to its first SSH banner (slow emulation included)."""
+CLOUD_INIT_LIMIT_S = 900.0
+_POLL_S = 0.5
+
+_bundle_locks: dict[tuple[str, str], asyncio.Lock] = {}
+_push_locks: dict[str, asyncio.Lock] = {}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What an enrolment leaves to be remembered."""
+
+    host_keys: tuple[str, ...]
+    bundle: str
+    certificate_expires: float
+    serial: int
+
+
+class Enroller:
+    """Enrols one node."""
+
+    def __init__(self, context: Context, inputs: Properties) -> None:
+        self._context = context
+        self._inputs = inputs
+
+    async def first(self, endpoint: Endpoint) -> Result:
+        """Over the bootstrap key; raise Refused when it or the host key is not accepted."""
+        login = Login(self._inputs["sshUser"], self._inputs["bootstrapPrivateKey"])
+        await self._context.status(f"waiting for SSH on {endpoint.host}:{endpoint.port}")
+        result = await self._enrol(endpoint, login, patience_s=CONTACT_LIMIT_S)
+        # Only a contact over the new host key proves that it works: then the old one is forgotten.
+        renewed = dataclasses.replace(endpoint, host_keys=result.host_keys)
+        await self._context.blocking(self._confirm, renewed)
+        return result
+
+    async def again(self, endpoint: Endpoint) -> Result:
+        """Over a certificate of the authority that is valid for minutes."""
+        login = await self._context.blocking(self._certified_login)
+        return await self._enrol(endpoint, login, patience_s=ssh_session.CONNECT_LIMIT_S)
+
+    async def adoptable_host_keys(self) -> tuple[str, ...] | None:
+        """Host keys of a node that is enrolled already, as its agent says over TLS; None when none proves itself."""
+        with contextlib.suppress(NodeError):
+            info = await probe(self._context.authority, self._inputs)
+            if info.machine == self._inputs["machineId"] and info.ssh_host_keys:
+                return tuple(info.ssh_host_keys)
+        return None
+
+    async def _enrol(self, endpoint: Endpoint, login: Login, *, patience_s: float) -> Result:
+        stack = contextlib.ExitStack()
+        session = await self._contact(stack, endpoint, login, patience_s)
+        try:
+            facts = await self._facts(session)
+            built = await self._built(facts)
+            await self._push(session, facts, built)
+            await self._context.status("exchanging keys")
+            return await self._context.blocking(self._settle, session, built.sha256)
+        finally:
+            await self._context.blocking(stack.close)
+
+    async def _contact(
+        self, stack: contextlib.ExitStack, endpoint: Endpoint, login: Login, patience_s: float
+    ) -> Session:
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                return await self._context.blocking(stack.enter_context, ssh_session.connect(endpoint, login))
+            except ssh_session.UnreachableError:
+                # A machine that boots cannot say when it is done; its first banner is the event.
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_POLL_S)
+
+    async def _facts(self, session: Session) -> Properties:
+        deadline = time.monotonic() + CLOUD_INIT_LIMIT_S
+        for turn in itertools.count():
+            facts = await self._context.blocking(session.call, self._verb("facts"))
+            state = facts["cloudInit"]
+            if state == "error":
+                raise NodeError(self._inputs["node"], "cloud-init failed on the node", hint="its log says why")
+            if state != "running":
+                return facts
+            if turn == 0:
+                await self._context.status("waiting for cloud-init")
+            if time.monotonic() > deadline:
+                raise NodeError(self._inputs["node"], f"cloud-init is not done after {CLOUD_INIT_LIMIT_S:.0f} s")
+            await asyncio.sleep(_POLL_S)
+        raise AssertionError  # count() does not end
+
+    async def _built(self, facts: Properties) -> bundle.Bundle:
+        key = (facts["python"], facts["architecture"])
+        async with _bundle_locks.setdefault(key, asyncio.Lock()):
+            await self._context.status(f"building the agent for Python {key[0]} on {key[1]}")
+            return await self._context.blocking(bundle.build, *key, cache_dir() / "bundles")
+
+    async def _push(self, session: Session, facts: Properties, built: bundle.Bundle) -> None:
+        if built.sha256 in facts["bundles"]:
+            return
+        # Nodes that share a bundle store (local ones) need it once: the others see it when their turn comes.
+        store = str(facts.get("bundleStore") or self._inputs["node"])
+        async with _push_locks.setdefault(store, asyncio.Lock()):
+            facts = await self._context.blocking(session.call, self._verb("facts"))
+            if built.sha256 in facts["bundles"]:
+                return
+            await self._context.status(f"pushing the agent ({built.path.stat().st_size / 1e6:.1f} MB)")
+            await self._context.blocking(self._push_bundle, session, built)
+
+    def _push_bundle(self, session: Session, built: bundle.Bundle) -> None:
+        data = built.path.read_bytes()
+        session.call(self._verb(f"bundle {built.sha256}"), self._signed(data, "gaxx-bundle"))
+
+    def _settle(self, session: Session, sha256: str) -> Result:
+        authority = self._context.authority
+        request = json.dumps({"node": self._inputs["node"]}).encode()
+        identity = session.call(self._verb(f"identity {sha256}"), request)
+        certificate = authority.sign_node_csr(
+            identity["csr"],
+            name=self._inputs["node"],
+            dns_names=[self._inputs["tlsName"]],
+            addresses=[self._inputs["address"]],
+            days=manifest.NODE_DAYS,
+        )
+        serial = int(time.time() * 1000)
+        token = authority.token(PROBE_PRINCIPAL)
+        body = manifest.compose(
+            self._inputs,
+            serial=serial,
+            certificate=certificate,
+            authority_certificate=authority.certificate_pem,
+            authority_ssh=authority.ssh_public_key,
+            bundle=sha256,
+            extra_principals=(
+                {
+                    "name": PROBE_PRINCIPAL,
+                    "role": "observer",
+                    "tokenSha256": hashlib.sha256(token.encode()).hexdigest(),
+                    "sshPublicKey": "",
+                    "certificateSerial": "",
+                },
+            ),
+        )
+        answer = session.call(self._verb(f"apply {sha256}"), self._signed(body, "gaxx-manifest"))
+        if answer["sshHostKey"] != identity["sshHostKey"]:
+            message = f"{self._inputs['node']}: the node brought another host key into use than it announced"
+            raise Refused(message)
+        expires = x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc.timestamp()
+        return Result((identity["sshHostKey"],), sha256, expires, serial)
+
+    def _confirm(self, endpoint: Endpoint) -> None:
+        with ssh_session.connect(endpoint, self._certified_login()) as session:
+            session.call(self._verb("confirm"))
+
+    def _certified_login(self) -> Login:
+        key = ed25519.Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        )
+        certificate = self._context.authority.sign_ssh_user(
+            public.decode(), principals=[ENROL_PRINCIPAL], valid_s=CERTIFICATE_VALID_S, key_id="enrolment"
+        )
+        return Login(self._inputs["sshUser"], private.decode(), certificate)
+
+    def _signed(self, data: bytes, namespace: str) -> typing.BinaryIO:
+        signature = self._context.authority.sign_detached(data, namespace).encode()
+        return io.BytesIO(struct.pack(">I", len(signature)) + signature + data)
+
+    def _verb(self, verb: str) -> str:
+        return f"{self._inputs['helper']} {verb}"

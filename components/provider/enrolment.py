@@ -1,0 +1,135 @@
+"""gaxx:index:Enrolment: brings a fresh node under the authority over SSH, and every later change to it."""
+
+import time
+import typing
+from collections.abc import Mapping
+
+from components.errors import NodeError, Refused
+from components.provider import manifest
+from components.provider.agent_probe import probe
+from components.provider.context import Context
+from components.provider.enrolling import Enroller, Result
+from components.provider.resource import Created, Difference, Property, Resource
+from components.provider.ssh_session import Endpoint
+from components.provider.wire import Properties
+
+RENEW_BEFORE_S = 7 * 24 * 3600
+
+_STRING = Property("string", "a value")
+
+
+class Enrolment(Resource):
+    """The node as it serves: agent installed, settings in force, host keys its own."""
+
+    pulumi_type = "gaxx:index:Enrolment"
+    description = "A node under the stack's authority: agent, settings, operators and firewall, changed in place."
+    inputs: typing.ClassVar[Mapping[str, Property]] = {
+        "node": Property("string", "name of the node", replaces=True),
+        "fleet": Property("string", "name of its fleet"),
+        "cloud": Property("string", "cloud of the node", replaces=True),
+        "machineId": Property("string", "id of the machine: another machine is another enrolment", replaces=True),
+        "created": Property("string", "when the machine was made: RFC 3339, UTC"),
+        "address": Property("string", "where the agent listens, as the node sees itself"),
+        "reach": Property("string", "direct or ssh"),
+        "sshHost": Property("string", "where the controller finds its sshd"),
+        "sshPort": Property("integer", "port of its sshd"),
+        "sshUser": Property("string", "user that enrols"),
+        "helper": Property("string", "command of the enrolment helper on the node"),
+        "bootstrapHostKey": Property("string", "public host key in the user-data"),
+        "bootstrapPrivateKey": Property("string", "single-use key of the bootstrap user", secret=True),
+        "tlsName": Property("string", "DNS name in the node's certificate"),
+        "trustedCidrs": Property("array", "who may reach 8088 and 9091", items=_STRING),
+        "sshCidrs": Property("array", "who may reach 22", items=_STRING),
+        "principals": Property(
+            "array", "operators and observers: name, role, tokenSha256, sshPublicKey", items=Property("object", "one")
+        ),
+        "deniedSerials": Property("array", "serials of certificates that are refused", required=False, items=_STRING),
+        "env": Property("object", "environment of every item", required=False, items=_STRING),
+        "files": Property("object", "declared files: path to content and mode", required=False),
+        "packages": Property("array", "declared packages", required=False, items=_STRING),
+        "groups": Property("array", "groups of the node", required=False, items=_STRING),
+        "slots": Property("integer", "items at once"),
+        "ttlS": Property("integer", "seconds from creation to expiry; 0: none"),
+        "idleS": Property("integer", "seconds of idleness to expiry; 0: none", required=False),
+        "agentSource": Property("string", "digest of the agent's sources: another one is installed in place"),
+    }
+    outputs: typing.ClassVar[Mapping[str, Property]] = {
+        "sshHostKeys": Property("array", "the node's own host keys", items=_STRING),
+        "agentBuild": Property("string", "sha256 of the installed bundle"),
+        "certificateExpires": Property("number", "when the node's certificate ends: seconds since 1970"),
+        "manifestSerial": Property("integer", "serial of the settings in force"),
+        "expires": Property("string", "when the node expires: RFC 3339, UTC; empty: never"),
+        "authorityFingerprint": Property("string", "under whose authority it is"),
+        "health": Property("string", "serving, or what is wrong with it"),
+    }
+    volatile = frozenset({"agentBuild", "certificateExpires", "manifestSerial", "expires", "health"})
+
+    def drift(self, context: Context, state: Properties) -> Difference:
+        """Mend what read found; renew a certificate in time; start anew under another authority."""
+        if state["authorityFingerprint"] != context.authority.fingerprint:
+            return Difference(replaces=("authorityFingerprint",))
+        stale = []
+        if state.get("health", "serving") != "serving":
+            stale.append("health")
+        if state["certificateExpires"] - time.time() < RENEW_BEFORE_S:
+            stale.append("certificateExpires")
+        return Difference(updates=tuple(stale))
+
+    async def create(self, context: Context, inputs: Properties) -> Created:
+        """Enrol over the bootstrap key; a node that an interrupted create enrolled already is adopted."""
+        enroller = Enroller(context, inputs)
+        endpoint = _endpoint(inputs, (inputs["bootstrapHostKey"],))
+        try:
+            result = await enroller.first(endpoint)
+        except Refused as refusal:
+            # The single-use key is spent. If an interrupted create of ours spent it, the node proves itself by
+            # its certificate; everybody else stays refused.
+            keys = await enroller.adoptable_host_keys()
+            if keys is None:
+                raise refusal from None
+            await context.status("adopting a node that is enrolled already")
+            result = await enroller.again(_endpoint(inputs, keys))
+        return Created(inputs["machineId"], await self._served(context, inputs, result))
+
+    async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
+        """Ask the agent whether it serves, and with the settings that we think it has."""
+        del resource_id
+        try:
+            info = await probe(context.authority, state)
+        except NodeError as error:
+            return {**state, "health": error.message}
+        if info.machine and info.machine != state["machineId"]:
+            return {**state, "health": "another machine answers"}
+        if not info.runner_alive:
+            return {**state, "health": "runner dead"}
+        if info.manifest_serial != state["manifestSerial"]:
+            return {**state, "health": f"has settings {info.manifest_serial}, not {state['manifestSerial']}"}
+        return {**state, "health": "serving"}
+
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
+        """Apply the settings again, in place; this also starts what is dead."""
+        del resource_id
+        result = await Enroller(context, news).again(_endpoint(news, tuple(state["sshHostKeys"])))
+        return await self._served(context, news, result)
+
+    async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
+        """The machine goes with everything on it."""
+
+    async def _served(self, context: Context, inputs: Properties, result: Result) -> Properties:
+        await context.status("asking the agent")
+        info = await probe(context.authority, inputs)
+        if not info.runner_alive:
+            raise NodeError(inputs["node"], "the agent answers, but its runner does not")
+        return {
+            "sshHostKeys": list(result.host_keys),
+            "agentBuild": result.bundle,
+            "certificateExpires": result.certificate_expires,
+            "manifestSerial": result.serial,
+            "expires": manifest.expiry(inputs),
+            "authorityFingerprint": context.authority.fingerprint,
+            "health": "serving",
+        }
+
+
+def _endpoint(inputs: Properties, host_keys: tuple[str, ...]) -> Endpoint:
+    return Endpoint(inputs["node"], inputs["sshHost"], inputs["sshPort"], host_keys)
