@@ -1,0 +1,56 @@
+# Everything that is done with a clone, by hand and by CI alike.
+# `make setup` is what every other target starts with; when there is nothing to set up it takes a fraction of a second.
+
+PYTHON ?= python3
+VENV := .venv/bin
+PYTEST := $(VENV)/python -m pytest
+# Tiers that need more than Python: each has a target of its own.
+TIERS := engine vm clouds browser soak
+NOT_TIERS := $(foreach tier,$(TIERS),not $(tier) and) True
+# Where `proto` writes; a test points it elsewhere and compares.
+OUT ?= .
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check lint types unit test test-engine fix proto bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## packages, account, .venv and the Pulumi engine, on a fresh machine or after a change
+	@$(PYTHON) -m tools.setup
+
+demo: setup ## three local nodes, real work over them, the result, all gone again (KEEP=1 leaves them up)
+	@$(VENV)/python tools/demo.py
+
+check: lint types unit ## lint, types and unit tests; under two minutes
+
+lint: setup
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+
+types: setup
+	$(VENV)/mypy
+
+unit: setup
+	$(PYTEST) -m '$(NOT_TIERS)'
+
+test: check test-engine ## the whole test suite
+
+test-engine: setup ## the real engine, sshd and agents
+	$(PYTEST) -m engine
+
+fix: setup ## what lint can mend by itself
+	$(VENV)/ruff check --fix
+	$(VENV)/ruff format
+
+proto: setup ## the protobuf code, from agent/proto/*.proto
+	$(VENV)/python -m grpc_tools.protoc -I. --python_out=$(OUT) --pyi_out=$(OUT) --grpc_python_out=$(OUT) agent/proto/agent.proto
+	$(VENV)/python -m grpc_tools.protoc -I. --python_out=$(OUT) --pyi_out=$(OUT) agent/proto/runner.proto
+
+bench: setup ## measurements; each script in bench/ says what it needs
+	@for script in bench/*.py; do echo "== $$script"; $(VENV)/python "$$script" || exit; done
+
+# Only what is made again by itself: never .venv (it destroys), backends or nodes (machines may still live).
+clean: ## caches of tools; touches no stack, node or key
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build gaxx.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

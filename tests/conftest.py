@@ -1,0 +1,49 @@
+"""What holds for every test: nothing of the person who runs them gets in, and nothing of the tests gets out."""
+
+import os
+import pathlib
+
+import pytest
+
+GUARDED_PREFIXES = (
+    "ANSIBLE_",
+    "AWS_",
+    "AZURE_",
+    "FABRIC_",
+    "GAXX_",
+    "GOOGLE_",
+    "INVOKE_",
+    "LINODE_",
+    "PULUMI_",
+    "VULTR_",
+    "XDG_",
+)
+"""Environment variables that would make a test depend on, or act for, whoever runs it."""
+
+GUARDED = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GIT_DIR", "GIT_WORK_TREE", "COLUMNS", "NO_COLOR")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A home of its own for every test: no credentials, no ssh configuration or agent, no Pulumi login."""
+    for name in list(os.environ):
+        if name.startswith(GUARDED_PREFIXES) or name in GUARDED:
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for variable, folder in (
+        ("XDG_CACHE_HOME", ".cache"),
+        ("XDG_CONFIG_HOME", ".config"),
+        ("XDG_STATE_HOME", ".local/state"),
+        ("XDG_DATA_HOME", ".local/share"),
+    ):
+        monkeypatch.setenv(variable, str(home / folder))
+    # An empty runtime folder: nobody's ssh or gpg agent, and sockets of ours do not meet those of another test.
+    runtime = tmp_path_factory.mktemp("run")
+    runtime.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    # Root's local nodes would live in /var/lib/gaxx, which belongs to whoever runs the tests.
+    monkeypatch.setenv("GAXX_STATE_DIR", str(home / "state"))
+    monkeypatch.setenv("PULUMI_HOME", str(home / ".pulumi"))
+    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "1")
+    return home
