@@ -1,0 +1,137 @@
+"""The `gaxx` program: verbs that load when they are called, and the one place where errors become exit codes."""
+
+import errno
+import importlib
+import os
+import pathlib
+import sys
+
+import click
+
+from components.errors import GaxxError, SettingsError
+from tasks import env
+
+VERBS = {
+    # name: (module, one line of help); loading a verb costs up to half a second, naming it nothing.
+    "init": ("tasks.cli.init", "Make operator keys, a stack and its commented stack file"),
+    "env": ("tasks.cli.env", 'Print shell exports: eval "$(gaxx env)"'),
+    "doctor": ("tasks.cli.doctor", "Check this machine and say what to mend"),
+    "check": ("tasks.cli.check", "Validate stack files, with file:line"),
+    "preview": ("tasks.cli.deploy", "Show what `up` would change (pulumi preview)"),
+    "up": ("tasks.cli.deploy", "Make or change the fleet (pulumi up)"),
+    "down": ("tasks.cli.deploy", "Destroy the fleet (pulumi destroy)"),
+    "ls": ("tasks.cli.nodes", "List fleets and nodes"),
+    "status": ("tasks.cli.nodes", "Ask every node how it fares"),
+    "inventory": ("tasks.cli.nodes", "Print the inventory: json, ssh_config, ansible, prometheus"),
+    "run": ("tasks.cli.run", "Execute a command once on every node"),
+    "ssh": ("tasks.cli.shell", "Open a shell on a node"),
+    "tunnel": ("tasks.cli.shell", "Forward a local port to a node"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every verb, in the order a user meets them."""
+        return [*VERBS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb's module and return its command."""
+        if cmd_name not in VERBS:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(VERBS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, VERBS[name][1]) for name in self.list_commands(ctx) if name in VERBS])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="gaxx", prog_name="gaxx")
+def gaxx() -> None:
+    """Work with ephemeral fleets that Pulumi declares.
+
+    stdout is data, all else stderr. Exit codes: 0 all well, 1 usage, configuration or internal error,
+    2 refused, 3 the command or some items failed, 4 halted by a limit, 5 nodes unreachable or lost, 130 cancelled.
+    """
+
+
+def main() -> int:
+    """Run the program; return its exit code."""
+    try:
+        # Verbs see what `eval "$(gaxx env)"` would have set, whether or not it was.
+        os.environ.update(env.chosen())
+        code = gaxx.main(prog_name="gaxx", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001 - the edge: a user never sees a traceback
+        return explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def explain(error: BaseException) -> int:
+    """Say in one line what went wrong, and return the exit code that stands for it."""
+    code = 1
+    match error:
+        case click.exceptions.Exit():
+            code = error.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            code = 130
+        case SettingsError():
+            code = error.exit_code
+            say(error.message)
+        case GaxxError():
+            code = error.exit_code
+            say(f"{error.message}; {error.hint}" if error.hint else error.message)
+        case click.UsageError():
+            # Click's own code for usage is 2, which means refused here.
+            where = error.ctx.command_path if error.ctx else "gaxx"
+            say(f"{error.format_message().rstrip('.')}; see `{where} --help`")
+        case click.ClickException():
+            say(error.format_message())
+        case OSError(errno=errno.EPIPE):
+            code = _closed_pipe()
+        case _:
+            _unexpected(error)
+    return code
+
+
+def _closed_pipe() -> int:
+    # The reader is gone: what is buffered must not be written again when the interpreter ends.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    return 141
+
+
+def _unexpected(error: BaseException) -> None:
+    import traceback
+
+    from components import places
+    from tasks import private
+
+    path = places.private_dir() / "log" / f"gaxx-{os.getpid()}.log"
+    try:
+        private.replace(path, "".join(traceback.format_exception(error)))
+        where = f"details in {path}"
+    except (OSError, GaxxError) as fault:
+        where = f"details could not be written to {path}: {fault}"
+    text = " ".join(str(error).split()) or "no message"
+    say(f"internal error: {type(error).__name__}: {text}; {where}")
+
+
+def say(text: str) -> None:
+    """Write one line of ours to stderr."""
+    program = pathlib.Path(sys.argv[0]).name
+    prefix = program if program == "fab" else "gaxx"
+    try:
+        sys.stderr.write(f"{prefix}: {text}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""`gaxx run`: parse, execute through the agents or SSH, print."""
+
+import os
+import sys
+
+import click
+
+from components.errors import GaxxError
+from tasks import outcome, report, run
+from tasks.cli.options import coloured, find, json_option, nodes_option, stack_option
+from tasks.fanout import DEFAULT_FANOUT
+from tasks.live import Live
+from tasks.stdin import Spool, offered
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@stack_option
+@nodes_option
+@click.option("--timeout", type=click.FloatRange(min=0), default=0, metavar="S", help="Kill it after S seconds.")
+@click.option("--fanout", type=click.IntRange(min=1), default=DEFAULT_FANOUT, show_default=True, help="Nodes at once.")
+@click.option("--env", "env", multiple=True, metavar="K=V", help="Set a variable for the command; may be repeated.")
+@click.option("--via", type=click.Choice(["agent", "ssh"]), default="agent", show_default=True, help="The way there.")
+@click.option("--stdin/--no-stdin", default=True, help="Give our standard input, when there is one, to every node.")
+@click.option(
+    "--output-limit", type=click.IntRange(min=1), default=16, show_default=True, metavar="MIB",
+    help="Keep so much of each node's stdout and stderr.",
+)  # fmt: skip
+@click.option("--connect-timeout", type=click.FloatRange(min=0.1), default=15, show_default=True, metavar="S")
+@click.option("--diff", is_flag=True, help="Show other answers as a diff against the most frequent one.")
+@click.option("--stream", is_flag=True, help="Show output as it comes, each line behind its node's name.")
+@json_option
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
+def run_command(  # noqa: PLR0913 - one parameter an option
+    *,
+    stack: str,
+    nodes: str,
+    timeout: float,
+    fanout: int,
+    env: tuple[str, ...],
+    via: run.Via,
+    stdin: bool,
+    output_limit: int,
+    connect_timeout: float,
+    diff: bool,
+    stream: bool,
+    as_json: bool,
+    argv: tuple[str, ...],
+) -> int:
+    """Execute a command once on every node.
+
+    The arguments reach the command as they are; no shell is implied (say `-- sh -c '…'` for one). Equal answers
+    are shown once. The exit code is 0 when all were 0, 3 when one was not, 5 when a node was not reached or was
+    lost, 2 when one refused, 130 after Ctrl-C (once: the commands get SIGTERM; twice: at once).
+    """
+    if diff and (stream or as_json):
+        message = "--diff shows folded answers: it goes with neither --stream nor --json"
+        raise click.UsageError(message)
+    variables = dict(_variable(text) for text in env)
+    found, chosen = find(stack, nodes)
+    if not chosen:
+        message = f"stack {found.stack.name} has no nodes"
+        raise GaxxError(message, hint="its fleets declare none, or none is enrolled")
+    command = run.Command(
+        tuple(map(os.fsencode, argv)), variables, timeout_s=timeout, fanout=fanout,
+        output_limit_bytes=output_limit << 20, connect_timeout_s=connect_timeout,
+        stdin=Spool() if stdin and offered() else None,
+    )  # fmt: skip
+    paper = report.Paper(
+        sys.stdout.buffer, sys.stderr.buffer, colour_out=coloured(sys.stdout), colour_err=coloured(sys.stderr)
+    )
+    live = Live(tuple(node.name for node in chosen), paper, stream=stream, as_json=as_json)
+    try:
+        answer = run.execute(found, chosen, command, live, via=via)
+    finally:
+        live.close()
+    if as_json:
+        sys.stdout.buffer.write(report.json_line(report.ledger(answer.run_id, answer.outcomes, answer.wall_s)))
+    elif not stream:
+        groups = report.fold(answer.outcomes)
+        (report.write_diff if diff else report.write_folded)(groups, paper)
+    if not as_json:
+        paper.line(report.summary(answer.outcomes, answer.wall_s))
+    for name in found.inventory.missing:
+        paper.line(f"gaxx: {name} is declared, but not enrolled: nothing was executed there")
+    return outcome.exit_code(answer.outcomes, interrupted=answer.interrupted)
+
+
+def _variable(text: str) -> tuple[str, bytes]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        message = f"--env {text}: K=V was expected"
+        raise click.UsageError(message)
+    if name.startswith("GAXX_"):
+        message = f"--env {name}: names that begin with GAXX_ are set by gaxx itself"
+        raise click.UsageError(message)
+    return name, os.fsencode(value)

@@ -1,0 +1,107 @@
+"""Find the stack's inventory: the provider's 0600 cache first, `pulumi stack output` when there is none.
+
+Starting Pulumi costs a second or two, reading the cache none: so nothing here asks Pulumi while the cache will do.
+"""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+
+from components import backend, places
+from components.errors import GaxxError, InventoryError
+from components.inventory import Inventory
+from tasks import private
+
+OUTPUT = "inventory"
+"""The stack output that holds it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stack:
+    """One stack of one project on one backend."""
+
+    root: pathlib.Path
+    project: str
+    name: str
+    backend_id: str
+
+    @property
+    def cache(self) -> pathlib.Path:
+        """Where its inventory is cached."""
+        return places.inventory_cache(self.backend_id, self.project, self.name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """An inventory, and whether it came from the cache (and may thus be older than the stack)."""
+
+    stack: Stack
+    inventory: Inventory
+    cached: bool
+
+
+def stack_named(name: str = "", *, start: pathlib.Path | None = None) -> Stack:
+    """Return the stack called `name`, or the selected one; raise GaxxError when none is."""
+    root = backend.project_root(start)
+    chosen = name or backend.selected_stack(root)
+    if not chosen:
+        message = "no stack selected"
+        raise GaxxError(message, hint="name one with --stack S, or `pulumi stack select S`")
+    url = backend.current_backend_url(root)
+    if not url:
+        message = "no Pulumi backend chosen"
+        raise GaxxError(message, hint='run `eval "$(gaxx env)"`, or `pulumi login`')
+    return Stack(root, backend.project_name(root), chosen.rsplit("/", 1)[-1], backend.backend_id(url, root))
+
+
+def find(stack: Stack) -> Found:
+    """Return the stack's inventory, from the cache where there is one.
+
+    Raise InventoryError when the stack is not up, Refused when others can read the cache.
+    """
+    try:
+        text = private.read(stack.cache)
+    except FileNotFoundError:
+        return fetch(stack)
+    return Found(stack, _checked(Inventory.from_json(text), stack), cached=True)
+
+
+def fetch(stack: Stack) -> Found:
+    """Ask Pulumi for the stack output and write the cache; raise InventoryError when there is none."""
+    argv = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack.name, "--non-interactive"]
+    try:
+        done = subprocess.run(argv, cwd=stack.root, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        message = "pulumi is not on PATH"
+        raise GaxxError(message, hint="run `make setup`, then `. .venv/bin/activate`") from error
+    if done.returncode != 0:
+        reason = _last_line(done.stderr) or f"exit {done.returncode}"
+        message = f"stack {stack.name}: {reason}"
+        raise InventoryError(
+            message, hint=f"`pulumi stack ls` names the stacks; `gaxx up --stack {stack.name}` makes one"
+        )
+    try:
+        outputs = json.loads(done.stdout)
+    except ValueError as error:
+        message = f"stack {stack.name}: `pulumi stack output --json` printed no JSON: {error}"
+        raise InventoryError(message) from error
+    value = outputs.get(OUTPUT) if isinstance(outputs, dict) else None
+    if value is None:
+        message = f"stack {stack.name} has no inventory: it is not up"
+        raise InventoryError(message, hint=f"run `pulumi up --stack {stack.name}`")
+    inventory = Inventory.from_json(value) if isinstance(value, str) else Inventory.from_dict(value)
+    private.replace(stack.cache, inventory.to_json())
+    return Found(stack, _checked(inventory, stack), cached=False)
+
+
+def _checked(inventory: Inventory, stack: Stack) -> Inventory:
+    if inventory.stack != stack.name:
+        message = f"the inventory is that of stack {inventory.stack}, not of {stack.name}"
+        raise InventoryError(message, hint=f"remove {stack.cache}")
+    return inventory
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else ""

@@ -1,0 +1,164 @@
+"""How every node fares: its agent is asked through the front door, its sshd for its banner."""
+
+import asyncio
+import collections.abc
+import contextlib
+import dataclasses
+import time
+
+import grpc
+from agent.client import Identity, open_channel
+
+from agent.proto import agent_pb2
+from components.errors import NodeError, Refused
+from components.inventory import Node
+from tasks import failure, identity, listing, reach, words
+from tasks.fanout import fan_out
+from tasks.inventory import Found
+from tasks.outcome import Ending
+
+COLUMNS = ("node", "state", "agent", "sshd", "load", "memory free", "disk free", "items", "up", "ttl left")
+_BANNER = b"SSH-"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
+    """What one node answered; a fault of "" means that it, its runner and its sshd are alive."""
+
+    node: str
+    info: agent_pb2.NodeInfo | None
+    agent_error: str
+    agent_ending: Ending
+    """EXITED when it answered."""
+    ssh_banner: str
+    ssh_error: str
+    seconds: float
+    expires: str
+
+    @property
+    def state(self) -> str:
+        """One word: ok, draining, runner-dead, agent-dead, sshd-dead, dead, refused."""
+        if self.agent_ending is Ending.REFUSED:
+            return "refused"
+        if self.info is None:
+            return "agent-dead" if self.ssh_banner else "dead"
+        if not self.ssh_banner:
+            return "sshd-dead"
+        if not self.info.runner_alive:
+            return "runner-dead"
+        return "draining" if self.info.draining else "ok"
+
+    @property
+    def fault(self) -> str:
+        """What is dead, and what answers all the same; "" when all is well."""
+        sentences = {
+            "refused": f"the agent answers, but refuses us: {self.agent_error}",
+            "dead": f"the machine is dead: neither agent ({self.agent_error}) nor sshd ({self.ssh_error}) answers",
+            "agent-dead": f"the agent is dead ({self.agent_error}); sshd answers",
+            "sshd-dead": f"sshd is dead ({self.ssh_error}); the agent answers",
+            "runner-dead": "the runner is dead, nothing can be executed; agent and sshd answer",
+        }
+        return sentences.get(self.state, "")
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """Its cells of COLUMNS."""
+        ssh = "answers" if self.ssh_banner else "dead"
+        if self.info is None:
+            agent = "refuses" if self.agent_ending is Ending.REFUSED else "dead"
+            return (self.node, self.state, agent, ssh, "-", "-", "-", "-", "-", listing.left(self.expires))
+        info = self.info
+        return (
+            self.node,
+            self.state,
+            f"{self.seconds * 1000:.0f} ms",
+            ssh,
+            f"{info.load_1m:.2f}",
+            f"{words.size(info.memory_available_bytes)} of {words.size(info.memory_total_bytes)}",
+            f"{words.size(info.disk_free_bytes)} of {words.size(info.disk_total_bytes)}",
+            f"{info.running_items}/{info.slots}" + (f" +{info.queued_items}" if info.queued_items else ""),
+            words.duration(info.uptime_s),
+            listing.left(self.expires),
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """The same for programs."""
+        record: dict[str, object] = {
+            "node": self.node,
+            "state": self.state,
+            "fault": self.fault,
+            "agent_answers": self.info is not None or self.agent_ending is Ending.REFUSED,
+            "sshd_answers": bool(self.ssh_banner),
+            "agent_error": self.agent_error,
+            "ssh_error": self.ssh_error,
+            "ssh_banner": self.ssh_banner,
+            "expires": self.expires,
+        }
+        if self.info is not None:
+            fields = agent_pb2.NodeInfo.DESCRIPTOR.fields
+            info = {field.name: getattr(self.info, field.name) for field in fields if field.name != "groups"}
+            record["info"] = {**info, "groups": list(self.info.groups)}
+        return record
+
+
+async def ask(found: Found, nodes: collections.abc.Sequence[Node], *, timeout_s: float) -> list[Status]:
+    """Ask all nodes at once; one Status each. Raise Refused when we are none of the stack's operators."""
+    me = identity.agent_identity(found.inventory, identity.load())
+
+    async def one(node: Node) -> Status:
+        (info, ending, error, seconds), (banner, ssh_error) = await asyncio.gather(
+            _ask_agent(found, node, me, timeout_s), _ask_sshd(node, timeout_s)
+        )
+        return Status(node.name, info, error, ending, banner, ssh_error, seconds, node.expires)
+
+    return await fan_out(nodes, one)
+
+
+def exit_code(answers: collections.abc.Iterable[Status], *, missing: int = 0) -> int:
+    """2 when a node refused us, 5 when something is dead or was never enrolled, else 0."""
+    states = {answer.state for answer in answers}
+    if "refused" in states:
+        return 2
+    return 5 if missing or states - {"ok", "draining"} else 0
+
+
+async def _ask_agent(
+    found: Found, node: Node, me: Identity, timeout_s: float
+) -> tuple[agent_pb2.NodeInfo | None, Ending, str, float]:
+    begin, authority = time.monotonic(), found.inventory.authority_certificate
+    try:
+        async with (
+            reach.to_agent(found, node) as target,
+            open_channel(target.address, target.port, node.tls_name, authority, me) as agent,
+        ):
+            info = await agent.stub.Info(agent_pb2.InfoRequest(), metadata=agent.metadata, timeout=timeout_s)
+            return info, Ending.EXITED, "", time.monotonic() - begin
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return None, Ending.UNREACHABLE, f"no answer within {timeout_s:g} s", timeout_s
+        ending, text = failure.classify(error.code(), error.details() or "", started=False)
+        return None, ending, text, time.monotonic() - begin
+    except Refused as error:
+        return None, Ending.REFUSED, error.message, time.monotonic() - begin
+    except NodeError as error:
+        return None, Ending.UNREACHABLE, error.message.removeprefix(f"{node.name}: "), time.monotonic() - begin
+
+
+async def _ask_sshd(node: Node, timeout_s: float) -> tuple[str, str]:
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(node.ssh_host, node.ssh_port, limit=4096)
+            try:
+                line = await reader.readline()
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+    except TimeoutError:
+        return "", f"no banner within {timeout_s:g} s"
+    except (OSError, ValueError) as error:
+        return "", (getattr(error, "strerror", None) or str(error)).lower()
+    # A forwarded port accepts with nobody behind it: only the protocol's own words count.
+    if not line.startswith(_BANNER):
+        return "", "connected, but no SSH banner came"
+    return line.decode(errors="replace").strip(), ""
