@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,8 +26,19 @@ GUARDED_PREFIXES = (
 GUARDED = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GIT_DIR", "GIT_WORK_TREE", "COLUMNS", "NO_COLOR")
 
 
+@pytest.fixture
+def state_dir() -> Iterator[pathlib.Path]:
+    """Where local machines of a test live: open to the account that root's run as, which pytest's folders are not."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gaxx-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+def own_home(
+    state_dir: pathlib.Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> pathlib.Path:
     """A home of its own for every test: no credentials, no ssh configuration or agent, no Pulumi login."""
     for name in list(os.environ):
         if name.startswith(GUARDED_PREFIXES) or name in GUARDED:
@@ -43,7 +57,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     runtime.chmod(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     # Root's local nodes would live in /var/lib/gaxx, which belongs to whoever runs the tests.
-    monkeypatch.setenv("GAXX_STATE_DIR", str(home / "state"))
+    monkeypatch.setenv("GAXX_STATE_DIR", str(state_dir))
     monkeypatch.setenv("PULUMI_HOME", str(home / ".pulumi"))
     monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "1")
     return home
