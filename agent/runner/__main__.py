@@ -12,6 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
+from agent.readiness import notify_ready
 from agent.runner.server import Runner, RunnerConfig
 
 # systemd's protocol: passed descriptors start here.
@@ -25,6 +26,7 @@ def main() -> int:
         config.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         listener = _listener(config.socket)
         runner = Runner(config, listener)
+        notify_ready()
     except (OSError, ValueError) as fault:
         sys.stderr.write(f"gaxx runner: {fault}\n")
         return 1
@@ -80,10 +82,12 @@ def _listener(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o177)
     try:
-        listener.bind(path.name)
+        listener.bind(f"{path.name}.new")
     finally:
         os.umask(mask)
     listener.listen(8)
+    # The name appears only when somebody listens.
+    Path(f"{path.name}.new").rename(path.name)
     return listener
 
 

@@ -14,6 +14,9 @@ from agent.runner.item import KILL_GRACE_S, Item
 from agent.runner.loop import READ, Loop
 from agent.runner.spawning import Spawner
 
+UNUSED_S = 30.0
+"""A runner that does not linger gives up after so long without an agent."""
+
 
 @dataclass(frozen=True)
 class RunnerConfig:
@@ -36,14 +39,18 @@ class Runner:
         self._config = config
         self._listener = listener
         self._loop = Loop()
-        self._spawner = Spawner(environment_of_items(config.environ, config.env_file, config.work_dir), os.fsencode(config.work_dir))
+        environment = environment_of_items(config.environ, config.env_file, config.work_dir)
+        self._spawner = Spawner(environment, os.fsencode(config.work_dir))
         self._connections: list[Connection] = []
         self._orphans: dict[int, Item] = {}
         self._stopping = False
+        self._was_used = False
         listener.setblocking(False)
         self._loop.reaper = self._reap
         self._loop.turn_ended.append(self._turn_ended)
         self._loop.watch(listener.fileno(), READ, self._accept)
+        if not config.lingers:
+            self._loop.after(UNUSED_S, self._unused)
 
     def run(self, on_signals: Mapping[str, int]) -> None:
         """Serve until the signal called `stop`; the one called `reload` reads the environment anew."""
@@ -74,6 +81,10 @@ class Runner:
                 self._config.environ, self._config.env_file, self._config.work_dir
             )
 
+    def _unused(self) -> None:
+        # The agent that started us died before it connected.
+        self._was_used = True
+
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
@@ -83,6 +94,7 @@ class Runner:
             self._loop, sock, self._spawner, slots=self._config.slots, adopt=self._adopt, closed=self._closed
         )
         self._connections.append(connection)
+        self._was_used = True
 
     def _adopt(self, item: Item) -> None:
         if item.pid:
@@ -107,7 +119,7 @@ class Runner:
             connection.turn_ended()
         if self._orphans or self._connections:
             return
-        if self._stopping or (not self._config.lingers and os.getppid() == 1):
+        if self._stopping or (not self._config.lingers and self._was_used):
             self._loop.stop()
 
 

@@ -1,0 +1,167 @@
+"""The way to an agent from a controller: one channel with our certificate and token, and errors that say what to do.
+
+    async with open_channel(address, port, tls_name, authority_pem, identity) as agent:
+        info = await agent.stub.Info(InfoRequest(), metadata=agent.metadata, timeout=5)
+
+Imports little on purpose: a command over the whole fleet starts in the time that grpc.aio needs to load.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from agent.errors import BY_STATUS, AgentError, AgentRefused, AgentUnreachable
+from agent.proto.agent_pb2_grpc import AgentStub
+
+MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+    # A node that vanished without a word is noticed within half a minute, also while nothing is sent.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.enable_retries", 0),
+    # Never through a proxy that the environment names: these are our own nodes.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who we are to the nodes: certificate, its key, and the principal's token."""
+
+    certificate_pem: str
+    key_pem: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+class AgentChannel:
+    """An open channel to one agent."""
+
+    def __init__(self, channel: grpc.aio.Channel, identity: Identity, target: str) -> None:
+        self.channel = channel
+        self.target = target
+        self.stub: AgentStub = AgentStub(channel)  # type: ignore[no-untyped-call]
+        self.metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {identity.token}"),)
+        self._health: Any = None
+
+    @property
+    def health(self) -> Any:
+        """The stub of grpc.health.v1, loaded when it is asked for."""
+        if self._health is None:
+            from grpc_health.v1.health_pb2_grpc import HealthStub
+
+            self._health = HealthStub(self.channel)
+        return self._health
+
+    async def is_serving(self, *, timeout_s: float = 5.0) -> bool:
+        """Ask the agent's health. Raises grpc.aio.AioRpcError."""
+        from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+        reply = await self.health.Check(HealthCheckRequest(), metadata=self.metadata, timeout=timeout_s)
+        return bool(reply.status == HealthCheckResponse.SERVING)
+
+    async def close(self) -> None:
+        """Close the channel; calls that go on are cancelled."""
+        await self.channel.close()
+
+
+def credentials(authority_pem: str, identity: Identity) -> grpc.ChannelCredentials:
+    """Return TLS credentials; make them once for many channels, they parse the certificates."""
+    return grpc.ssl_channel_credentials(
+        root_certificates=authority_pem.encode(),
+        private_key=identity.key_pem.encode(),
+        certificate_chain=identity.certificate_pem.encode(),
+    )
+
+
+def make_channel(target: str, tls_name: str, tls: grpc.ChannelCredentials, identity: Identity) -> AgentChannel:
+    """Make a channel to `target` (host:port or unix:path); close it when done."""
+    options = (*_OPTIONS, ("grpc.ssl_target_name_override", tls_name), ("grpc.default_authority", tls_name))
+    return AgentChannel(grpc.aio.secure_channel(target, tls, options=options), identity, target)
+
+
+@contextlib.asynccontextmanager
+async def open_channel(
+    address: str, port: int, tls_name: str, authority_pem: str, identity: Identity
+) -> AsyncIterator[AgentChannel]:
+    """Open a channel to the agent at `address`:`port`, whose certificate must be for `tls_name`.
+
+    `address` may be `unix:PATH` (a forwarded socket, path of 107 bytes at most); then `port` is ignored.
+    """
+    host = f"[{address}]" if ":" in address and not address.startswith("unix:") else address
+    target = host if host.startswith("unix:") else f"{host}:{port}"
+    agent = make_channel(target, tls_name, credentials(authority_pem, identity), identity)
+    try:
+        yield agent
+    finally:
+        await agent.close()
+
+
+def explain(fault: grpc.RpcError, *, node: str, identity: Identity, authority_pem: str) -> AgentError:
+    """Turn a failed call into our error, with the words for a person.
+
+    A refused handshake looks like a dying agent from here, so our own certificate is checked first.
+    """
+    status = fault.code()
+    details = (fault.details() or "").strip()
+    if status is grpc.StatusCode.UNAVAILABLE and not _is_said_by_agent(fault):
+        own = own_certificate_fault(identity, authority_pem)
+        if own:
+            return AgentRefused(f"{node}: {own}")
+        return AgentUnreachable(f"{node}: refused or down ({_short(details)}); its audit log would say which")
+    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return AgentUnreachable(f"{node}: no answer in time")
+    return BY_STATUS[status](f"{node}: {details or status.name.lower().replace('_', ' ')}")
+
+
+def own_certificate_fault(identity: Identity, authority_pem: str) -> str:
+    """Say what is wrong with our own certificate; empty when it is well."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        own = x509.load_pem_x509_certificate(identity.certificate_pem.encode())
+        authority = x509.load_pem_x509_certificate(authority_pem.encode())
+        key = load_pem_private_key(identity.key_pem.encode(), None)
+    except ValueError:
+        return "our certificate or key is not readable as PEM; make it anew with gaxx init"
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if own.not_valid_after_utc < now:
+        return f"our certificate expired at {own.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; pulumi up renews it"
+    if own.not_valid_before_utc > now:
+        return f"our certificate is valid only from {own.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; check this clock"
+    if key.public_key() != own.public_key():
+        return "our certificate belongs to another key than ours"
+    try:
+        own.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return "our certificate was signed by another authority than this stack's"
+    uris: list[str] = []
+    with contextlib.suppress(x509.ExtensionNotFound):
+        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    if not any(uri.startswith(("gaxx:operator:", "gaxx:observer:")) for uri in uris):
+        return "our certificate names no operator or observer"
+    return ""
+
+
+def _is_said_by_agent(fault: grpc.RpcError) -> bool:
+    """Whether the agent itself answered UNAVAILABLE (draining, runner down), not the way to it."""
+    details = fault.details() or ""
+    return "draining" in details or "runner" in details
+
+
+def _short(details: str) -> str:
+    return details.partition(";")[0][:120] or "no details"

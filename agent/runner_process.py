@@ -1,0 +1,99 @@
+"""The runner that an agent starts for itself, where no service manager does (local nodes)."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+_STARTED_WITHIN_S = 10.0
+
+
+class RunnerProcess:
+    """One child `python -m agent.runner` at a time, with a clean environment and its own socket name."""
+
+    def __init__(self, *, run_dir: Path, work_dir: Path, slots: int, env: Mapping[str, str]) -> None:
+        self._run_dir = run_dir
+        self._work_dir = work_dir
+        self._slots = slots
+        self._env_file = run_dir / "items-env.json"
+        self._process: asyncio.subprocess.Process | None = None
+        self._count = 0
+        self._write_env(env)
+
+    @property
+    def pid(self) -> int:
+        """Pid of the child; 0 when there is none."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else 0
+
+    async def start(self) -> Path:
+        """Start a child (the one before has ended or is ended) and return its socket. Raises OSError."""
+        await self._end()
+        self._count += 1
+        # A name of its own: a runner that outlived an earlier agent, for its detached items, keeps its own.
+        path = self._run_dir / f"runner-{os.getpid()}-{self._count}.sock"
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agent.runner",
+            env=self._environ(path),
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _STARTED_WITHIN_S
+        while not path.is_socket():
+            if self._process.returncode is not None:
+                message = f"the runner ended at once with code {self._process.returncode}"
+                raise OSError(message)
+            if time.monotonic() > deadline:
+                message = f"the runner made no socket within {_STARTED_WITHIN_S:g} s"
+                raise OSError(message)
+            await asyncio.sleep(0.01)
+        return path
+
+    def reload(self, env: Mapping[str, str]) -> None:
+        """Change the declared environment of later items."""
+        self._write_env(env)
+        if self.pid:
+            os.kill(self.pid, signal.SIGHUP)
+
+    async def leave(self) -> None:
+        """Let the child end by itself: at once, or when its detached items have ended."""
+        if self._process is not None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._process.wait(), 0.5)
+
+    async def _end(self) -> None:
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        await self._process.wait()
+
+    def _write_env(self, env: Mapping[str, str]) -> None:
+        self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(dict(env), file)
+
+    def _environ(self, path: Path) -> dict[str, str]:
+        """Nothing of the agent's own settings: not even the names of its files."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if os.environ.get(name)}
+        # The package may lie in a bundle or in a checkout that is not installed.
+        root = str(Path(__file__).resolve().parent.parent)
+        python_path = os.pathsep.join(dict.fromkeys([root, *filter(None, sys.path)]))
+        return {
+            **kept,
+            "PYTHONPATH": python_path,
+            "GAXX_RUNNER_SOCKET": str(path),
+            "GAXX_RUNNER_SLOTS": str(self._slots),
+            "GAXX_RUNNER_WORK_DIR": str(self._work_dir),
+            "GAXX_RUNNER_ENV_FILE": str(self._env_file),
+            "GAXX_RUNNER_LINGERS": "false",
+        }

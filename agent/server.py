@@ -1,0 +1,234 @@
+"""The whole agent: made from a configuration, started, reloaded, drained.
+
+    config ─► Agent(config) ─► start (runner, calls on 8088, pages on 9091) ─► reload* ─► drain
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+from cryptography import x509
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from agent import pages
+from agent.access import Access, Guard, Tokens
+from agent.config import AgentConfig
+from agent.errors import AgentError, ConfigMissing
+from agent.logs import Memory
+from agent.manifest import Manifest, ManifestError, read_manifest
+from agent.metrics import Metrics
+from agent.node import Node, declared_env
+from agent.proto.agent_pb2 import DESCRIPTOR
+from agent.proto.agent_pb2_grpc import add_AgentServicer_to_server
+from agent.runner_client import RunnerConnection, RunnerUnavailable
+from agent.service import AgentService, WorkHandler
+from agent.web import MetricsServer, tls_context
+
+_log = logging.getLogger("gaxx.agent")
+
+SERVICE = DESCRIPTOR.services_by_name["Agent"].full_name
+MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+"""Of one gRPC message: a lease of items that are 1 MB each must fit."""
+
+DRAIN_GRACE_S = 30.0
+_STOP_GRACE_S = 2.0
+
+_OPTIONS: list[tuple[str, Any]] = [
+    # Without this a second agent would share the port instead of being told that it is taken.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+    # A client that vanished without a word is noticed within half a minute, and its processes end.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+
+WorkFactory = Callable[[Node], WorkHandler]
+
+
+class Agent:
+    """One agent. `port` and `metrics_port` are the bound ones after `start`."""
+
+    def __init__(self, config: AgentConfig, memory: Memory, *, make_work: WorkFactory | None = None) -> None:
+        """Read what the configuration names. Raises ConfigMissing."""
+        self.config = config
+        self.port = 0
+        self.metrics_port = 0
+        manifest, tokens = _read_identity(config)
+        self._pem = _read_pem(config)
+        self._next_pem: tuple[bytes, bytes, bytes] | None = None
+        metrics = Metrics()
+        self.access = Access(manifest, tokens, require_mtls=config.require_mtls, count=metrics.refused)
+        for folder in (config.work_dir, config.run_dir):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        runner = RunnerConnection(
+            socket=config.runner_socket,
+            run_dir=config.run_dir,
+            work_dir=config.work_dir,
+            slots=manifest.slots or config.slots,
+            env=declared_env(manifest),
+        )
+        self.node = Node(config=config, manifest=manifest, runner=runner, memory=memory, metrics=metrics)
+        metrics.watch(self.node)
+        self._note_expiry()
+        work = make_work(self.node) if make_work is not None else None
+        self._service = AgentService(self.node, work=work)
+        self._health = health_aio.HealthServicer()
+        self._pages = MetricsServer(pages.pages(self.node), self.access)
+        self._server: grpc.aio.Server | None = None
+        self._health_task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the runner and listen. Raises AgentError when a port is taken or no runner answers."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop(0)
+            raise
+
+    async def _start(self) -> None:
+        try:
+            await self.node.runner.start()
+        except RunnerUnavailable as fault:
+            raise AgentError(str(fault)) from fault
+        config = self.config
+        server = self._server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
+        add_AgentServicer_to_server(self._service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name), server)
+        try:
+            self.port = server.add_secure_port(f"{_bracketed(config.address)}:{config.port}", self._credentials())
+        except RuntimeError as fault:
+            raise AgentError(_taken(config.address, config.port)) from fault
+        try:
+            context = tls_context(
+                str(config.tls_cert), str(config.tls_key), str(config.client_ca), require_mtls=config.require_mtls
+            )
+            self.metrics_port = await self._pages.start(config.address, config.metrics_port, context)
+        except ssl.SSLError as fault:
+            message = f"certificate and key in {config.tls_cert} and {config.tls_key} do not fit: {fault.reason}"
+            raise ConfigMissing(message) from fault
+        except OSError as fault:
+            raise AgentError(_taken(config.address, config.metrics_port)) from fault
+        self._tls = context
+        await server.start()
+        self._health_task = asyncio.create_task(self._keep_health())
+        _log.info(
+            "agent serves",
+            extra={"event": "started", "address": config.address, "port": self.port, "build": config.build},
+        )
+
+    async def reload(self) -> None:
+        """Read manifest, tokens and certificates anew, dropping nothing. A bad file leaves the old in force."""
+        try:
+            manifest, tokens = _read_identity(self.config)
+            pem = _read_pem(self.config)
+            self._tls.load_cert_chain(self.config.tls_cert, self.config.tls_key)
+        except (ConfigMissing, ssl.SSLError, OSError) as fault:
+            _log.error("reload refused: %s", fault, extra={"event": "reload_failed"})  # noqa: TRY400 - no traceback
+            return
+        if pem != self._pem:
+            self._pem = self._next_pem = pem
+            self._note_expiry()
+        self.node.manifest = manifest
+        self.access.replace(manifest, tokens)
+        self.node.runner.reload(declared_env(manifest))
+        _log.info("settings reloaded", extra={"event": "reloaded", "manifest_serial": manifest.serial})
+
+    async def drain(self, grace_s: float = DRAIN_GRACE_S) -> None:
+        """Take no new work, let what runs end within `grace_s` seconds, then stop."""
+        self.node.activity.draining = True
+        _log.info("draining", extra={"event": "draining", "why": self.node.activity.why_not_idle})
+        await self._health.enter_graceful_shutdown()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.node.activity.wait_quiet(), grace_s)
+        await self._stop(_STOP_GRACE_S)
+
+    async def stop_now(self) -> None:
+        """Stop without waiting for anybody."""
+        await self._stop(0)
+
+    async def _stop(self, grace_s: float) -> None:
+        if self._health_task is not None:
+            self._health_task.cancel()
+        if self._server is not None:
+            await self._server.stop(grace_s)
+        await self._pages.stop()
+        await self.node.runner.close()
+        _log.info("agent stopped", extra={"event": "stopped"})
+
+    async def _keep_health(self) -> None:
+        """Say SERVING while the runner answers."""
+        while True:
+            alive = self.node.runner.is_alive
+            state = health_pb2.HealthCheckResponse.SERVING if alive else health_pb2.HealthCheckResponse.NOT_SERVING
+            for service in ("", SERVICE):
+                await self._health.set(service, state)
+            await self.node.runner.wait_changed()
+
+    def _credentials(self) -> grpc.ServerCredentials:
+        def configuration(pem: tuple[bytes, bytes, bytes]) -> Any:
+            key, cert, authority = pem
+            return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=authority)
+
+        def renewed() -> Any:
+            # Asked at every handshake, from a thread of gRPC's; None keeps the one in use.
+            pem, self._next_pem = self._next_pem, None
+            return configuration(pem) if pem is not None else None
+
+        return grpc.dynamic_ssl_server_credentials(
+            configuration(self._pem), renewed, require_client_authentication=self.config.require_mtls
+        )
+
+    def _note_expiry(self) -> None:
+        certificate = x509.load_pem_x509_certificate(self._pem[1])
+        self.node.metrics.certificate_expiry.set(certificate.not_valid_after_utc.timestamp())
+
+
+def _read_identity(config: AgentConfig) -> tuple[Manifest, Tokens]:
+    try:
+        manifest = read_manifest(config.manifest) if config.manifest is not None else Manifest()
+    except ManifestError as fault:
+        message = f"GAXX_AGENT_MANIFEST: {fault}"
+        raise ConfigMissing(message) from fault
+    try:
+        tokens = Tokens.read(config.token, config.token_file)
+    except OSError as fault:
+        message = f"GAXX_AGENT_TOKEN_FILE: {config.token_file}: {fault.strerror}"
+        raise ConfigMissing(message) from fault
+    except ValueError as fault:
+        message = f"GAXX_AGENT_TOKEN{'_FILE' if config.token_file else ''}: {fault}"
+        raise ConfigMissing(message) from fault
+    return manifest, tokens
+
+
+def _read_pem(config: AgentConfig) -> tuple[bytes, bytes, bytes]:
+    """Return key, certificate and authority; checked here because gRPC would only fail in each handshake."""
+    try:
+        context = tls_context(
+            str(config.tls_cert), str(config.tls_key), str(config.client_ca), require_mtls=config.require_mtls
+        )
+    except ssl.SSLError as fault:
+        message = f"{config.tls_cert}, {config.tls_key}, {config.client_ca}: no certificate, key and authority that fit"
+        raise ConfigMissing(f"{message} ({fault.reason or fault})") from fault
+    except OSError as fault:
+        raise ConfigMissing(f"TLS material cannot be read: {fault}") from fault
+    del context
+    return config.tls_key.read_bytes(), config.tls_cert.read_bytes(), config.client_ca.read_bytes()
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _taken(address: str, port: int) -> str:
+    return f"cannot listen on {address}:{port}: the port is taken, or the address is not one of this machine"

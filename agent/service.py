@@ -1,0 +1,172 @@
+"""The calls of gaxx.agent.v1 except Work: protobuf in, the node's parts asked, protobuf out."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from agent.access import current_principal
+from agent.metrics import disk_bytes, memory_bytes
+from agent.node import Node
+from agent.proto import agent_pb2 as pb
+from agent.proto.agent_pb2_grpc import AgentServicer
+from agent.proto.runner_pb2 import Began, Output
+from agent.runner_client import RunnerUnavailable, Stream
+
+_log = logging.getLogger("gaxx.agent")
+
+MAX_SESSIONS = 512
+"""Exec calls at once; one more is RESOURCE_EXHAUSTED."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+WorkHandler = Callable[[AsyncIterator[pb.WorkRequest], Context], AsyncGenerator[pb.WorkEvent, None]]
+
+
+class AgentService(AgentServicer):  # type: ignore[misc]
+    """What an admitted caller gets. Roles were checked before any of this runs."""
+
+    def __init__(self, node: Node, *, work: WorkHandler | None = None) -> None:
+        self._node = node
+        self._work = work
+
+    async def Exec(
+        self, request_iterator: AsyncIterator[pb.ExecRequest], context: Context
+    ) -> AsyncGenerator[pb.ExecEvent, None]:
+        """Execute one command; see the proto."""
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None or first.WhichOneof("request") != "start":
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request of Exec must be start")
+        assert first is not None  # noqa: S101 - abort raises
+        start = first.start
+        if not start.command.argv:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the command has no argv")
+        await self._refuse_when_full(context)
+        with self._node.activity.session():
+            try:
+                home = self._node.home_of(current_principal.get().name)
+                stream = await self._node.runner.spawn_stream(
+                    start.command, detached=start.detached, work_dir=os.fsencode(home)
+                )
+            except RunnerUnavailable as fault:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, str(fault))
+            except OSError as fault:
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no work folder: {fault.strerror}")
+            pump = asyncio.create_task(_pump(requests, stream))
+            try:
+                async for event in stream:
+                    yield self._exec_event(event, start)
+            finally:
+                pump.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await pump
+                if not stream.is_finished:
+                    # The client went away.
+                    stream.abandon(kills=not start.detached)
+
+    async def Work(
+        self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context
+    ) -> AsyncGenerator[pb.WorkEvent, None]:
+        """Execute leased items; handed on."""
+        if self._work is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this agent takes no leased items")
+        assert self._work is not None  # noqa: S101 - abort raises
+        async with contextlib.aclosing(self._work(request_iterator, context)) as events:
+            async for event in events:
+                yield event
+
+    async def Info(self, _request: pb.InfoRequest, _context: Context) -> pb.NodeInfo:
+        """Say what the node is and does."""
+        node = self._node
+        activity, manifest = node.activity, node.manifest
+        memory_total, memory_available = memory_bytes()
+        disk_total, disk_free = disk_bytes(node)
+        return pb.NodeInfo(
+            node=manifest.node,
+            agent_build=node.config.build,
+            python=platform.python_version(),
+            architecture=platform.machine(),
+            uptime_s=activity.uptime_s,
+            slots=node.runner.slots,
+            running_items=activity.running_items + activity.sessions,
+            queued_items=activity.queued_items,
+            items_done=activity.items_done,
+            draining=activity.draining,
+            runner_alive=node.runner.is_alive,
+            load_1m=os.getloadavg()[0],
+            memory_total_bytes=memory_total,
+            memory_available_bytes=memory_available,
+            disk_total_bytes=disk_total,
+            disk_free_bytes=disk_free,
+            manifest_serial=manifest.serial,
+            expires_unix_s=manifest.expires_unix_s,
+            idle_s=activity.idle_s,
+            why_not_idle=activity.why_not_idle,
+            groups=manifest.groups,
+            ssh_host_keys=_host_keys(node.config.ssh_host_key),
+            machine=manifest.machine,
+        )
+
+    async def Logs(self, request: pb.LogsRequest, context: Context) -> AsyncGenerator[pb.LogLine, None]:
+        """Show the last lines, and on `follow` the new ones."""
+        source = request.source or "agent"
+        if source not in self._node.memory.sources:
+            known = ", ".join(self._node.memory.sources)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no log is called {source!r}; there are {known}")
+        async for line in self._node.memory.read(source, request.tail, follow=request.follow):
+            yield pb.LogLine(line=line.encode("utf-8", "surrogateescape"))
+
+    async def _refuse_when_full(self, context: Context) -> None:
+        if self._node.activity.draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the node is draining and takes no new work")
+        if self._node.activity.sessions >= MAX_SESSIONS:
+            message = f"{MAX_SESSIONS} commands run on this node already"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+    def _exec_event(self, event: Any, start: pb.ExecRequest.Start) -> pb.ExecEvent:
+        if isinstance(event, Output):
+            if event.is_stderr:
+                return pb.ExecEvent(stderr=event.data)
+            return pb.ExecEvent(stdout=event.data)
+        if isinstance(event, Began):
+            return pb.ExecEvent(started=pb.ExecEvent.Started(pid=event.pid))
+        self._node.metrics.executed(event.exit.ending, event.exit.wall_s, item=False)
+        _log.info(
+            "command ended",
+            extra={
+                "event": "exec",
+                "principal": current_principal.get().name,
+                "run": start.run_id,
+                "program": os.fsdecode(start.command.argv[0]).encode("utf-8", "backslashreplace").decode(),
+                "ending": pb.Ending.Name(event.exit.ending).lower(),
+                "exit_code": event.exit.exit_code,
+                "wall_s": round(event.exit.wall_s, 3),
+            },
+        )
+        return pb.ExecEvent(exited=event.exit)
+
+
+async def _pump(requests: AsyncIterator[pb.ExecRequest], stream: Stream) -> None:
+    """Pass stdin and signals on until the client has no more of them."""
+    async for request in requests:
+        kind = request.WhichOneof("request")
+        if kind == "stdin":
+            await stream.write(request.stdin)
+        elif kind == "stdin_eof":
+            stream.write_eof()
+        elif kind == "signal":
+            stream.signal(request.signal)
+
+
+def _host_keys(path: Path | None) -> list[str]:
+    """The node's public SSH host key, without comment: who proves itself over TLS may say it."""
+    if path is None or not path.is_file():
+        return []
+    return [" ".join(path.read_text().split()[:2])]

@@ -1,0 +1,163 @@
+"""The metrics port: HTTPS with the same mutual TLS and token, for scrapers and for a person's browser.
+
+Written on asyncio streams, because prometheus_client's own server shakes hands in accept, where one
+silent peer stalls all others. Here each connection has its own time limits, and there is a bound on them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.access import Access, Denied
+
+_log = logging.getLogger("gaxx.agent")
+
+HANDSHAKE_S = 5.0
+REQUEST_S = 5.0
+IDLE_S = 60.0
+MAX_CONNECTIONS = 64
+_MAX_HEADER_BYTES = 16 * 1024
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    503: "Service Unavailable",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a path answers."""
+
+    body: bytes
+    content_type: str
+    status: int = 200
+
+
+Pages = dict[str, Callable[[], Page]]
+
+
+class MetricsServer:
+    """Serves `pages` to operators and observers."""
+
+    def __init__(self, pages: Pages, access: Access) -> None:
+        self._pages = pages
+        self._access = access
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self, address: str, port: int, context: ssl.SSLContext) -> int:
+        """Listen; return the bound port. Raises OSError when it is taken."""
+        self._server = await asyncio.start_server(
+            self._connected,
+            address,
+            port,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            ssl_shutdown_timeout=1.0,
+            limit=_MAX_HEADER_BYTES,
+            reuse_address=True,
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and drop who is connected."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - asyncio runs this as a task
+        self._connections.add(task)
+        try:
+            if len(self._connections) <= MAX_CONNECTIONS:
+                await self._converse(reader, writer)
+        except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            # A peer that went away, was silent, or sent a header without end.
+            writer.transport.abort()
+        finally:
+            self._connections.discard(task)
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), 2)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wait_s = REQUEST_S
+        while True:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), wait_s)
+            page, extra = self._answer(head, writer)
+            keeps = page.status == 200 and b"connection: close" not in head.lower()  # noqa: PLR2004 - OK
+            is_head = head.startswith(b"HEAD ")
+            writer.write(_response(page, extra, keeps=keeps, is_head=is_head))
+            await asyncio.wait_for(writer.drain(), REQUEST_S)
+            if not keeps:
+                return
+            wait_s = IDLE_S
+
+    def _answer(self, head: bytes, writer: asyncio.StreamWriter) -> tuple[Page, str]:
+        lines = head.decode("latin-1").split("\r\n")
+        parts = lines[0].split(" ")
+        if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, path, version
+            return _plain(400, "this is not HTTP/1.1"), ""
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        try:
+            self._access.decide("/metrics", _auth(writer), headers.get("authorization", ""))
+        except Denied as denied:
+            peer = writer.get_extra_info("peername") or ("?",)
+            self._access.record(denied, "/metrics", str(peer[0]))
+            unauthenticated = denied.reason in ("no_token", "wrong_token")
+            challenge = 'WWW-Authenticate: Bearer realm="gaxx"\r\n' if unauthenticated else ""
+            return _plain(401 if unauthenticated else 403, denied.message), challenge
+        if parts[0] not in ("GET", "HEAD"):
+            return _plain(405, "only GET and HEAD"), "Allow: GET, HEAD\r\n"
+        make = self._pages.get(parts[1].partition("?")[0])
+        return (make(), "") if make is not None else (_plain(404, "there are /, /metrics and /healthz"), "")
+
+
+def tls_context(cert: str, key: str, client_ca: str, *, require_mtls: bool) -> ssl.SSLContext:
+    """Return the server side of the same mutual TLS that the calls have. Raises OSError, ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    context.load_verify_locations(client_ca)
+    context.verify_mode = ssl.CERT_REQUIRED if require_mtls else ssl.CERT_OPTIONAL
+    return context
+
+
+def _auth(writer: asyncio.StreamWriter) -> dict[str, list[bytes]]:
+    """Return the peer's certificate as gRPC's auth context would."""
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    der = tls.getpeercert(binary_form=True)
+    auth = {"ssl_tls_version": [(tls.version() or "").encode()]}
+    if der:
+        auth["x509_pem_cert"] = [ssl.DER_cert_to_PEM_cert(der).encode()]
+    return auth
+
+
+def _plain(status: int, text: str) -> Page:
+    return Page(f"{text}\n".encode(), "text/plain; charset=utf-8", status)
+
+
+def _response(page: Page, extra: str, *, keeps: bool, is_head: bool) -> bytes:
+    head = (
+        f"HTTP/1.1 {page.status} {_REASONS[page.status]}\r\n"
+        f"Content-Type: {page.content_type}\r\n"
+        f"Content-Length: {len(page.body)}\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "connect-src 'self'; frame-ancestors 'none'\r\n"
+        f"Connection: {'keep-alive' if keeps else 'close'}\r\n{extra}\r\n"
+    )
+    return head.encode() + (b"" if is_head else page.body)
+
+
