@@ -31,39 +31,36 @@ def locked(cache: pathlib.Path) -> Iterator[None]:
 
 
 def have(target: pathlib.Path, sources: Sequence[Source]) -> Engine:
-    """The engine of the first of `sources` that has one. Raises EngineError naming what each of them said."""
+    """The engine of the first of `sources` that has one; each that has none says why on stderr, in one line.
+
+    Raises EngineError when all have failed.
+    """
     cache = places.cache_dir() / "engine"
     cache.mkdir(parents=True, exist_ok=True)
     version = build.pinned_version()
     uv = shutil.which("uv", path=str(target / "bin")) or shutil.which("uv")
-    makers: dict[Source, Callable[[], Engine]] = {
-        "path": path.find,
-        "download": lambda: download.fetch(cache, version, target / "bin" / "python"),
-        "build": lambda: build.make(cache, uv),
-    }
     with locked(cache):
-        failures: list[str] = []
         # What an earlier set-up has left is had before anything is asked of the network.
         ready: dict[Source, Callable[[], Engine | None]] = {
+            "path": path.find,
             "download": lambda: download.cached(cache, version),
             "build": lambda: build.cached(cache),
         }
-        order: list[tuple[Source, Callable[[], Engine | None]]] = []
-        if "path" in sources:
-            order.append(("path", makers["path"]))
-        order += [(source, ready[source]) for source in sources if source in ready]
-        order += [(source, makers[source]) for source in sources if source != "path"]
-        for source, maker in order:
-            try:
-                engine = maker()
-            except EngineError as error:
-                failures.append(f"{source}: {error}")
-                sys.stderr.write(f"gaxx: engine: {source}: {error}\n")
-            else:
-                if engine is not None:
-                    return engine
+        makers: dict[Source, Callable[[], Engine | None]] = {
+            "download": lambda: download.fetch(cache, version, target / "bin" / "python"),
+            "build": lambda: build.make(cache, uv),
+        }
+        for step in (ready, makers):
+            for source in sources:
+                try:
+                    engine = step[source]() if source in step else None
+                except EngineError as error:
+                    sys.stderr.write(f"gaxx: engine: {source}: {error}\n")
+                else:
+                    if engine is not None:
+                        return engine
     message = (
-        f"no Pulumi engine ({'; '.join(failures)}); "
+        f"no Pulumi engine from {' or '.join(sources)}; "
         f"install pulumi 3.200 or newer yourself (https://www.pulumi.com/docs/install/) and run this again"
     )
     raise EngineError(message)

@@ -76,6 +76,7 @@ def make(cache: pathlib.Path, uv: str | None) -> Engine:
         go = golang.toolchain(golang.wanted_by((source / "go.mod").read_text()), scratch, uv)
         _compile(go, source, result, _environment(go, scratch), progress)
     version_of(result / "pulumi")
+    shutil.rmtree(target, ignore_errors=True)  # one that no longer runs, else nobody would have come here
     result.rename(target)
     # Gigabytes of object files that only another version of the engine would ask for, and mostly in vain.
     shutil.rmtree(scratch, ignore_errors=True)

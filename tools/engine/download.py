@@ -70,7 +70,7 @@ def fetch(cache: pathlib.Path, version: str, python: pathlib.Path, *, server: st
 
 
 def _run(argv: tuple[str, ...], environment: dict[str, str], limit_s: float, failure: str) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         argv,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -78,17 +78,16 @@ def _run(argv: tuple[str, ...], environment: dict[str, str], limit_s: float, fai
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        _, errors = process.communicate(timeout=limit_s)
-    except BaseException as error:
-        # The whole session: the installer is a shell script with a download tool below it.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            message = f"{failure} within {limit_s:.0f} s"
-            raise EngineError(message) from error
-        raise
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=limit_s)
+        except BaseException as error:
+            # The whole session: the installer is a shell script with a download tool below it.
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                message = f"{failure} within {limit_s:.0f} s"
+                raise EngineError(message) from error
+            raise
     if process.returncode != 0:
         last = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
         message = f"{failure}: {last[0]}"
