@@ -1,0 +1,192 @@
+"""The Work call: one long stream a controller and run, leases in, results out, nothing forgotten unacknowledged."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import shutil
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+import grpc.aio
+
+from agent.access import current_principal
+from agent.leased import LeasedRun
+from agent.node import Node
+from agent.proto import agent_pb2 as pb
+from agent.service import Context, WorkHandler
+
+_log = logging.getLogger("gaxx.work")
+
+LINGER_S = 0.05
+"""Results wait so long for company while there is more to do here: a message an item would cost more than the item."""
+BATCH = 512
+BEATS_A_LEASE = 4
+SYNC_EVERY_S = 0.5
+FORGET_AFTER_S = 7 * 24 * 3600.0
+"""Results that no controller has asked for in so long are dropped when the agent starts."""
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Work:
+    """Handles the Work calls of one agent; `handle` is what the service hands on to."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._runs: dict[str, LeasedRun] = {}
+        self._folder = node.config.work_dir / ".held"
+        self._called_off = False
+        self._syncer: asyncio.Task[None] | None = None
+        self._forget_old()
+
+    async def handle(
+        self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context
+    ) -> AsyncGenerator[pb.WorkEvent, None]:
+        """Serve one stream; see the proto."""
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None or first.WhichOneof("request") != "hello":
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request of Work must be hello")
+        assert first is not None  # noqa: S101 - abort raises
+        hello = first.hello
+        if not _RUN_ID.fullmatch(hello.run_id):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{hello.run_id[:80]!r} is no name for a run")
+        try:
+            run = self._open(hello)
+        except OSError as fault:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no room for the run: {fault.strerror}")
+            raise
+        generation = run.attach()
+        replies: asyncio.Queue[pb.WorkEvent] = asyncio.Queue()
+        reader = asyncio.create_task(self._obey(requests, run, generation, replies))
+        reader.add_done_callback(lambda _: run.wake.set())
+        try:
+            async for event in self._serve(run, generation, replies, reader):
+                yield event
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+            self._retire(run)
+
+    async def _serve(
+        self,
+        run: LeasedRun,
+        generation: int,
+        replies: asyncio.Queue[pb.WorkEvent],
+        reader: asyncio.Task[None],
+    ) -> AsyncGenerator[pb.WorkEvent, None]:
+        node = self._node
+        yield pb.WorkEvent(
+            welcome=pb.WorkEvent.Welcome(
+                slots=node.runner.slots, agent_build=node.config.build, held_results=run.held, running=run.in_flight
+            )
+        )
+        beat_s = max(run.lease_s / BEATS_A_LEASE, 0.1)
+        next_beat_s = time.monotonic() + beat_s
+        while run.generation == generation and not reader.done():
+            run.wake.clear()
+            while not replies.empty():
+                yield replies.get_nowait()
+            results = run.take(BATCH)
+            if results:
+                yield pb.WorkEvent(results=pb.WorkEvent.Results(results=results))
+                continue
+            now_s = time.monotonic()
+            if now_s >= next_beat_s:
+                next_beat_s = now_s + beat_s
+                yield self._beat(run)
+                continue
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(run.wake.wait(), next_beat_s - now_s)
+            if run.busy and replies.empty():
+                await asyncio.sleep(LINGER_S)
+        if run.generation == generation and not reader.cancelled() and reader.exception() is not None:
+            raise reader.exception() or RuntimeError
+
+    async def _obey(
+        self,
+        requests: AsyncIterator[pb.WorkRequest],
+        run: LeasedRun,
+        generation: int,
+        replies: asyncio.Queue[pb.WorkEvent],
+    ) -> None:
+        async for request in requests:
+            if run.generation != generation:
+                return
+            match request.WhichOneof("request"):
+                case "lease":
+                    run.lease(request.lease.items, request.lease.deadline_s)
+                case "ack":
+                    run.acknowledge(request.ack.result_ids)
+                case "cancel":
+                    run.cancel(request.cancel)
+                case "fetch":
+                    replies.put_nowait(await asyncio.to_thread(run.fetch, request.fetch))
+                    run.wake.set()
+                case "beat":
+                    replies.put_nowait(self._beat(run))
+                    run.wake.set()
+                case "bye":
+                    self._runs.pop(run.run_id, None)
+                    run.bye()
+                    return
+            self._count()
+
+    def _beat(self, run: LeasedRun) -> pb.WorkEvent:
+        running = run.in_flight
+        queued = max(len(running) - self._node.runner.slots, 0)
+        return pb.WorkEvent(beat=pb.WorkEvent.Beat(running=running, queued=queued, draining=self._node.activity.draining))
+
+    def _open(self, hello: pb.WorkRequest.Hello) -> LeasedRun:
+        run = self._runs.get(hello.run_id)
+        if run is None:
+            folder = self._folder / hello.run_id
+            run = self._runs[hello.run_id] = LeasedRun(self._node, current_principal.get().name, hello, folder)
+        else:
+            run.configure(hello)
+        if self._syncer is None:
+            self._syncer = asyncio.create_task(self._sync())
+        return run
+
+    def _retire(self, run: LeasedRun) -> None:
+        """Keep in memory only runs for which something is left to do or to tell."""
+        if self._runs.get(run.run_id) is run and not run.count and not run.held:
+            del self._runs[run.run_id]
+            run.close()
+
+    def _count(self) -> None:
+        waiting = sum(run.count for run in self._runs.values())
+        self._node.activity.queued_items = max(waiting - self._node.runner.slots, 0)
+
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            self._count()
+            for run in list(self._runs.values()):
+                if self._node.activity.draining and not self._called_off:
+                    # What has not started goes back to the controller, for another node.
+                    run.cancel(pb.WorkRequest.Cancel())
+                try:
+                    await asyncio.to_thread(run.sync)
+                except OSError as fault:
+                    _log.warning("results are not on disk: %s", fault.strerror, extra={"event": "sync"})
+            self._called_off = self._node.activity.draining
+
+    def _forget_old(self) -> None:
+        if not self._folder.is_dir():
+            return
+        for folder in self._folder.iterdir():
+            if _age_s(folder) > FORGET_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age_s(folder: Path) -> float:
+    newest = max((path.stat().st_mtime for path in folder.rglob("*")), default=folder.stat().st_mtime)
+    return time.time() - newest
+
+
+def make_handler(node: Node) -> WorkHandler:
+    """Return what serves the Work calls of an agent."""
+    return Work(node).handle
