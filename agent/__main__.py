@@ -66,12 +66,12 @@ async def _serve(agent: Agent) -> int:
 def _work_factory() -> WorkFactory | None:
     """Return what makes the handler of Work; the one seam between serving and queueing."""
     try:
-        from agent.work import make_handler  # noqa: PLC0415 - a bundle may go without
+        from agent.work import Work
     except ModuleNotFoundError as fault:
         if fault.name != "agent.work":
             raise
         return None
-    return make_handler
+    return Work
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ a handler the context knows the peer's certificate.
 import asyncio
 import contextlib
 import contextvars
-import datetime
+import datetime as dt
 import functools
 import hashlib
 import hmac
@@ -22,6 +22,7 @@ import grpc.aio
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from agent.errors import SAID_BY_AGENT
 from agent.manifest import Manifest, Principal, Role
 
 _audit = logging.getLogger("gaxx.audit")
@@ -65,14 +66,14 @@ class Peer:
     name: str
     role: Role
     serial: int
-    not_before: datetime.datetime
-    not_after: datetime.datetime
+    not_before: dt.datetime
+    not_after: dt.datetime
 
 
 class Denied(Exception):  # noqa: N818 - reads as what happened
     """A call is refused: `reason` is one of a closed set, the message is for the caller."""
 
-    def __init__(self, reason: Reason, message: str, *, name: str = "") -> None:
+    def __init__(self, message: str, reason: Reason, *, name: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -129,19 +130,19 @@ def read_peer(pem: bytes) -> Peer:
         uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (ValueError, x509.ExtensionNotFound) as fault:
         message = "the certificate names no principal"
-        raise Denied("bad_certificate", message) from fault
+        raise Denied(message, "bad_certificate") from fault
     uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith("gaxx:")]
     if len(uris) != 1:
         message = f"the certificate carries {len(uris)} gaxx identities; it must carry one"
-        raise Denied("bad_certificate", message)
+        raise Denied(message, "bad_certificate")
     _, _, rest = uris[0].partition(":")
     role, _, name = rest.partition(":")
     if role not in ("operator", "observer", "node") or not name:
         message = f"the certificate's identity {uris[0]!r} is not gaxx:<role>:<name>"
-        raise Denied("bad_certificate", message)
+        raise Denied(message, "bad_certificate")
     if ExtendedKeyUsageOID.CLIENT_AUTH not in uses and role != "node":
         message = "the certificate is not for clients"
-        raise Denied("bad_certificate", message, name=name)
+        raise Denied(message, "bad_certificate", name=name)
     return Peer(
         name=name,
         role=cast("Role", role),
@@ -181,49 +182,49 @@ class Access:
         for version in auth.get("ssl_tls_version", ()):
             if bytes(version).decode() in _OLD_TLS:
                 message = "TLS 1.2 or newer is required"
-                raise Denied("old_tls", message)
+                raise Denied(message, "old_tls")
         pem = next(iter(auth.get("x509_pem_cert", ())), b"")
         if pem:
             principal = self._principal(read_peer(bytes(pem)))
             self._check_token(principal, authorization)
         elif self._require_mtls:
             message = "a client certificate is required"
-            raise Denied("no_certificate", message)
+            raise Denied(message, "no_certificate")
         else:
             principal = self._by_token(authorization)
         if principal.role != "operator" and (principal.role != "observer" or method not in OBSERVER_METHODS):
             message = f"{principal.name} has role {principal.role}, which may not call {method.rpartition('/')[2]}"
-            raise Denied("role", message, name=principal.name)
+            raise Denied(message, "role", name=principal.name)
         return principal
 
     def _principal(self, peer: Peer) -> Principal:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = dt.datetime.now(dt.UTC)
         if not peer.not_before <= now <= peer.not_after:
             # Valid in the handshake, no longer now: a connection can be old.
             message = f"the certificate of {peer.name} is valid from {peer.not_before} to {peer.not_after}"
-            raise Denied("expired_certificate", message, name=peer.name)
+            raise Denied(message, "expired_certificate", name=peer.name)
         if peer.serial in self._manifest.denied_serials:
             message = f"the certificate {peer.serial:x} of {peer.name} is denied"
-            raise Denied("denied_serial", message, name=peer.name)
+            raise Denied(message, "denied_serial", name=peer.name)
         if peer.role == "node":
             message = f"{peer.name} is a node; nodes may not call nodes"
-            raise Denied("role", message, name=peer.name)
+            raise Denied(message, "role", name=peer.name)
         if not self._manifest.lists_principals:
             if self._tokens.by_name and peer.name not in self._tokens.by_name:
                 message = f"{peer.name} is not known to this node"
-                raise Denied("unknown_principal", message, name=peer.name)
+                raise Denied(message, "unknown_principal", name=peer.name)
             hashes = self._tokens.by_name.get(peer.name, self._tokens.for_all)
             return Principal(name=peer.name, role=peer.role, token_sha256=hashes)
         known = self._manifest.principals.get(peer.name)
         if known is None:
             message = f"{peer.name} is not among this node's operators and observers"
-            raise Denied("unknown_principal", message, name=peer.name)
+            raise Denied(message, "unknown_principal", name=peer.name)
         if known.role != peer.role:
             message = f"{peer.name} is {known.role} here; the certificate says {peer.role}"
-            raise Denied("role_mismatch", message, name=peer.name)
+            raise Denied(message, "role_mismatch", name=peer.name)
         if known.certificate_serial and int(known.certificate_serial, 16) != peer.serial:
             message = f"the certificate {peer.serial:x} of {peer.name} has been replaced by another"
-            raise Denied("wrong_serial", message, name=peer.name)
+            raise Denied(message, "wrong_serial", name=peer.name)
         if not known.token_sha256:
             hashes = self._tokens.by_name.get(peer.name, self._tokens.for_all)
             return Principal(known.name, known.role, hashes, known.certificate_serial)
@@ -231,11 +232,9 @@ class Access:
 
     def _check_token(self, principal: Principal, authorization: str) -> None:
         digest = _token_digest(authorization, principal.name)
-        # All are compared, whichever fits, so that the time tells nothing.
-        fits = [hmac.compare_digest(digest, expected) for expected in principal.token_sha256]
-        if not any(fits):
+        if not _fits(digest, principal.token_sha256):
             message = f"the token is not the one of {principal.name}"
-            raise Denied("wrong_token", message, name=principal.name)
+            raise Denied(message, "wrong_token", name=principal.name)
 
     def _by_token(self, authorization: str) -> Principal:
         """Find who calls without a certificate: only where mutual TLS was switched off on loopback."""
@@ -244,10 +243,10 @@ class Access:
         candidates += [Principal(name, "operator", hashes) for name, hashes in self._tokens.by_name.items()]
         candidates.append(Principal("anyone", "operator", self._tokens.for_all))
         for principal in candidates:
-            if any([hmac.compare_digest(digest, expected) for expected in principal.token_sha256]):
+            if _fits(digest, principal.token_sha256):
                 return principal
         message = "the token is not known"
-        raise Denied("wrong_token", message)
+        raise Denied(message, "wrong_token")
 
     def record(self, denied: Denied, method: str, peer: str) -> None:
         """Count and log one refusal."""
@@ -290,7 +289,7 @@ class Access:
         self._revoked.pop(task, None)
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the stubs only
     """Puts `Access` before every handler of the server, whichever service it belongs to."""
 
     def __init__(self, access: Access) -> None:
@@ -328,7 +327,9 @@ def guard(handler: Any, method: str, access: Access) -> Any:
                 await _tell_revoked(access, context)
                 raise
 
-        make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
         return make(stream, handler.request_deserializer, handler.response_serializer)
     inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
@@ -340,7 +341,9 @@ def guard(handler: Any, method: str, access: Access) -> Any:
             await _tell_revoked(access, context)
             raise
 
-    make_single = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    make_single = (
+        grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    )
     return make_single(single, handler.request_deserializer, handler.response_serializer)
 
 
@@ -351,7 +354,7 @@ async def _tell_revoked(access: Access, context: grpc.aio.ServicerContext[Any, A
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], denied: Denied) -> NoReturn:
-    await context.abort(denied.status, denied.message)
+    await context.abort(denied.status, denied.message, (SAID_BY_AGENT,))
     raise denied
 
 
@@ -362,9 +365,15 @@ def _authorization(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     return ""
 
 
+def _fits(digest: str, expected: tuple[str, ...]) -> bool:
+    """Compare with all, whichever fits, so that the time tells nothing."""
+    fits = [hmac.compare_digest(digest, one) for one in expected]
+    return any(fits)
+
+
 def _token_digest(authorization: str, name: str) -> str:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         message = "a bearer token is required beside the certificate"
-        raise Denied("no_token", message, name=name)
+        raise Denied(message, "no_token", name=name)
     return hashlib.sha256(token.encode()).hexdigest()

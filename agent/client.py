@@ -7,15 +7,19 @@ Imports little on purpose: a command over the whole fleet starts in the time tha
 """
 
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
-from agent.errors import BY_STATUS, AgentError, AgentRefused, AgentUnreachable
+from agent.errors import BY_STATUS, SAID_BY_AGENT, AgentError, AgentRefused, AgentUnreachable
 from agent.proto.agent_pb2_grpc import AgentStub
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -49,7 +53,7 @@ class AgentChannel:
     def __init__(self, channel: grpc.aio.Channel, identity: Identity, target: str) -> None:
         self.channel = channel
         self.target = target
-        self.stub: AgentStub = AgentStub(channel)  # type: ignore[no-untyped-call]
+        self.stub: AgentStub = AgentStub(channel)
         self.metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {identity.token}"),)
         self._health: Any = None
 
@@ -71,7 +75,7 @@ class AgentChannel:
 
     async def close(self) -> None:
         """Close the channel; calls that go on are cancelled."""
-        await self.channel.close()
+        await self.channel.close(None)
 
 
 def credentials(authority_pem: str, identity: Identity) -> grpc.ChannelCredentials:
@@ -125,10 +129,7 @@ def explain(fault: grpc.RpcError, *, node: str, identity: Identity, authority_pe
 
 def own_certificate_fault(identity: Identity, authority_pem: str) -> str:
     """Say what is wrong with our own certificate; empty when it is well."""
-    import datetime
-
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
@@ -136,31 +137,48 @@ def own_certificate_fault(identity: Identity, authority_pem: str) -> str:
         authority = x509.load_pem_x509_certificate(authority_pem.encode())
         key = load_pem_private_key(identity.key_pem.encode(), None)
     except ValueError:
-        return "our certificate or key is not readable as PEM; make it anew with gaxx init"
-    now = datetime.datetime.now(datetime.timezone.utc)
-    if own.not_valid_after_utc < now:
-        return f"our certificate expired at {own.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; pulumi up renews it"
-    if own.not_valid_before_utc > now:
-        return f"our certificate is valid only from {own.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; check this clock"
+        return "our certificate or key is not readable as PEM"
     if key.public_key() != own.public_key():
         return "our certificate belongs to another key than ours"
+    return _dates_fault(own) or _issuer_fault(own, authority) or _role_fault(own)
+
+
+def _dates_fault(own: "Certificate") -> str:
+    now = dt.datetime.now(dt.UTC)
+    if own.not_valid_after_utc < now:
+        return f"our certificate expired at {own.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if own.not_valid_before_utc > now:
+        return f"our certificate is valid only from {own.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; is this clock right?"
+    return ""
+
+
+def _issuer_fault(own: "Certificate", authority: "Certificate") -> str:
+    from cryptography.exceptions import InvalidSignature
+
     try:
         own.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
         return "our certificate was signed by another authority than this stack's"
-    uris: list[str] = []
-    with contextlib.suppress(x509.ExtensionNotFound):
+    return ""
+
+
+def _role_fault(own: "Certificate") -> str:
+    from cryptography import x509
+
+    try:
         names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except x509.ExtensionNotFound:
+        return "our certificate names no principal"
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if not any(uri.startswith(("gaxx:operator:", "gaxx:observer:")) for uri in uris):
-        return "our certificate names no operator or observer"
+        return f"our certificate is for {', '.join(uris) or 'nobody'}; it must name an operator or observer"
     return ""
 
 
 def _is_said_by_agent(fault: grpc.RpcError) -> bool:
-    """Whether the agent itself answered UNAVAILABLE (draining, runner down), not the way to it."""
-    details = fault.details() or ""
-    return "draining" in details or "runner" in details
+    """Whether the agent itself answered (draining, runner down), not the way to it."""
+    trailing: Any = fault.trailing_metadata() or ()
+    return any(key == SAID_BY_AGENT[0] for key, _ in trailing)
 
 
 def _short(details: str) -> str:

@@ -14,4 +14,6 @@ def hide_from_same_user() -> None:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        logging.getLogger("gaxx.agent").warning("cannot hide from processes of the same user", extra={"event": "dumpable"})
+        logging.getLogger("gaxx.agent").warning(
+            "cannot hide from processes of the same user", extra={"event": "dumpable"}
+        )

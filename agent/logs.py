@@ -2,7 +2,7 @@
 
 import asyncio
 import collections
-import datetime
+import datetime as dt
 import json
 import logging
 import re
@@ -12,9 +12,15 @@ from collections.abc import AsyncIterator
 _KEPT_LINES = 2000
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _SECRETS = (
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), "[private key]"),
+    (
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+        "[private key]",
+    ),
     (re.compile(r"(?i)\b(bearer)\s+[^\s\"',;]+"), r"\1 [redacted]"),
-    (re.compile(r"(?i)\b([a-z_]*(?:token|password|passphrase|secret|api_?key))(\"?\s*[=:]\s*\"?)[^\s\"',;]+"), r"\1\2[redacted]"),
+    (
+        re.compile(r"(?i)\b([a-z_]*(?:token|password|passphrase|secret|api_?key))(\"?\s*[=:]\s*\"?)[^\s\"',;]+"),
+        r"\1\2[redacted]",
+    ),
 )
 
 
@@ -30,7 +36,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, redacted."""
-        stamp = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
+        stamp = dt.datetime.fromtimestamp(record.created, dt.UTC)
         line: dict[str, object] = {
             "time": stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),

@@ -3,7 +3,7 @@
 Its signature was verified by the helper that installed it; the agent only reads it, anew on SIGHUP.
 """
 
-import datetime
+import datetime as dt
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +93,6 @@ def parse_manifest(data: dict[str, Any]) -> Manifest:
         denied_serials=frozenset(int(serial, 16) for serial in data.get("deniedSerials", ())),
         env={str(name): str(value) for name, value in data.get("env", {}).items()},
         slots=int(data.get("slots", 0)),
-        expires_unix_s=datetime.datetime.fromisoformat(expires).timestamp() if expires else 0.0,
+        expires_unix_s=dt.datetime.fromisoformat(expires).timestamp() if expires else 0.0,
         idle_s=float(data.get("idle_s", 0)),
     )

@@ -24,9 +24,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.refusals = Counter(
-            "gaxx_agent_refusals", "Calls and scrapes refused.", ["reason"], registry=self.registry
-        )
+        self.refusals = Counter("gaxx_agent_refusals", "Calls and scrapes refused.", ["reason"], registry=self.registry)
         self.execs = Counter("gaxx_agent_execs", "Commands executed, by ending.", ["ending"], registry=self.registry)
         self.items = Counter("gaxx_agent_items", "Items executed, by ending.", ["ending"], registry=self.registry)
         self.wall = Histogram(
@@ -35,7 +33,9 @@ class Metrics:
         self.bytes_in = Counter("gaxx_agent_put_bytes", "Bytes of files stored.", registry=self.registry)
         self.bytes_out = Counter("gaxx_agent_get_bytes", "Bytes of files read.", registry=self.registry)
         self.certificate_expiry = Gauge(
-            "gaxx_agent_certificate_expiry_timestamp_seconds", "When the node's certificate ends.", registry=self.registry
+            "gaxx_agent_certificate_expiry_timestamp_seconds",
+            "When the node's certificate ends.",
+            registry=self.registry,
         )
         # Every series exists from the start, so that a rate has something to start from.
         for reason in get_args(Reason):

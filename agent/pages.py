@@ -1,6 +1,6 @@
 """The node's own pages on the metrics port."""
 
-import datetime
+import datetime as dt
 import html
 
 from agent.metrics import disk_bytes, memory_bytes
@@ -9,7 +9,8 @@ from agent.web import Page, Pages
 
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:44rem;padding:0 1rem}
-h1{font-size:1.4rem}table{border-collapse:collapse;width:100%}th{text-align:left;font-weight:500;padding:.35rem 1rem .35rem 0;width:12rem}
+h1{font-size:1.4rem}table{border-collapse:collapse;width:100%}
+th{text-align:left;font-weight:500;padding:.35rem 1rem .35rem 0;width:12rem}
 td{padding:.35rem 0;font-variant-numeric:tabular-nums}tr{border-bottom:1px solid #8884}
 meter{width:14rem;vertical-align:middle}.bad{color:#c33;font-weight:600}footer{margin-top:2rem;color:#888}
 """
@@ -45,7 +46,7 @@ def dashboard(node: Node) -> str:
         ("Commands", f"{activity.sessions} running"),
         ("Memory", _meter(memory_total - memory_free, memory_total)),
         ("Disk", _meter(disk_total - disk_free, disk_total)),
-        ("Up for", f"{datetime.timedelta(seconds=int(activity.uptime_s))}"),
+        ("Up for", f"{dt.timedelta(seconds=int(activity.uptime_s))}"),
         ("Expires", _expiry(manifest.expires_unix_s)),
         ("Groups", html.escape(", ".join(manifest.groups) or "none")),
         ("Manifest", str(manifest.serial or "none")),
@@ -76,4 +77,4 @@ def _meter(used: int, total: int) -> str:
 def _expiry(unix_s: float) -> str:
     if not unix_s:
         return "never"
-    return datetime.datetime.fromtimestamp(unix_s, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return dt.datetime.fromtimestamp(unix_s, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -160,7 +160,7 @@ class RunnerConnection:
         self._keeper = asyncio.create_task(self._keep())
         try:
             await asyncio.wait_for(self._ready.wait(), _STARTED_WITHIN_S)
-        except asyncio.TimeoutError as fault:
+        except TimeoutError as fault:
             message = f"no runner answers on {self._socket or 'its socket'} after {_STARTED_WITHIN_S:g} s"
             raise RunnerUnavailable(message) from fault
 
@@ -231,7 +231,7 @@ class RunnerConnection:
     async def _wait_ready(self) -> None:
         try:
             await asyncio.wait_for(self._ready.wait(), 5)
-        except asyncio.TimeoutError as fault:
+        except TimeoutError as fault:
             message = "the runner is down and is being restarted"
             raise RunnerUnavailable(message) from fault
 
@@ -265,13 +265,15 @@ class RunnerConnection:
         folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
         try:
             short = f"/proc/self/fd/{folder}/{path.name}"
-            transport, _ = await loop.create_unix_connection(lambda: _Protocol(self._received, self._disconnected), short)
+            transport, _ = await loop.create_unix_connection(
+                lambda: _Protocol(self._received, self._disconnected), short
+            )
         finally:
             os.close(folder)
         self._transport = transport
         try:
             await asyncio.wait_for(self._ready.wait(), _STARTED_WITHIN_S)
-        except asyncio.TimeoutError as fault:
+        except TimeoutError as fault:
             transport.close()
             message = "the runner accepts but does not answer"
             raise RunnerUnavailable(message) from fault
@@ -330,9 +332,7 @@ class RunnerConnection:
 
 
 def _lost(ident: int, why: str, began_s: float) -> Finished:
-    return Finished(
-        id=ident, exit=Exit(ending=RUNNER_LOST, error=why), start_unix_s=began_s, end_unix_s=time.time()
-    )
+    return Finished(id=ident, exit=Exit(ending=RUNNER_LOST, error=why), start_unix_s=began_s, end_unix_s=time.time())
 
 
 class _Protocol(asyncio.Protocol):

@@ -1,6 +1,6 @@
 """The whole agent: made from a configuration, started, reloaded, drained.
 
-    config ─► Agent(config) ─► start (runner, calls on 8088, pages on 9091) ─► reload* ─► drain
+config ─► Agent(config) ─► start (runner, calls on 8088, pages on 9091) ─► reload* ─► drain
 """
 
 import asyncio
@@ -13,8 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from cryptography import x509
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from agent import pages
@@ -28,7 +27,7 @@ from agent.node import Node, declared_env
 from agent.proto.agent_pb2 import DESCRIPTOR
 from agent.proto.agent_pb2_grpc import add_AgentServicer_to_server
 from agent.runner_client import RunnerConnection, RunnerUnavailable
-from agent.service import AgentService, WorkHandler
+from agent.service import AgentService, WorkPart
 from agent.web import MetricsServer, tls_context
 
 _log = logging.getLogger("gaxx.agent")
@@ -52,7 +51,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.max_ping_strikes", 0),
 ]
 
-WorkFactory = Callable[[Node], WorkHandler]
+WorkFactory = Callable[[Node], WorkPart]
 
 
 class Agent:
@@ -80,9 +79,9 @@ class Agent:
         self.node = Node(config=config, manifest=manifest, runner=runner, memory=memory, metrics=metrics)
         metrics.watch(self.node)
         self._note_expiry()
-        work = make_work(self.node) if make_work is not None else None
-        self._service = AgentService(self.node, work=work)
-        self._health = health_aio.HealthServicer()
+        self._work = make_work(self.node) if make_work is not None else None
+        self._service = AgentService(self.node, work=self._work)
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._pages = MetricsServer(pages.pages(self.node), self.access)
         self._server: grpc.aio.Server | None = None
         self._health_task: asyncio.Task[None] | None = None
@@ -104,7 +103,9 @@ class Agent:
         server = self._server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
         add_AgentServicer_to_server(self._service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name), server)
+        reflection.enable_server_reflection(
+            (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name), server
+        )
         try:
             self.port = server.add_secure_port(f"{_bracketed(config.address)}:{config.port}", self._credentials())
         except RuntimeError as fault:
@@ -134,7 +135,7 @@ class Agent:
             pem = _read_pem(self.config)
             self._tls.load_cert_chain(self.config.tls_cert, self.config.tls_key)
         except (ConfigMissing, ssl.SSLError, OSError) as fault:
-            _log.error("reload refused: %s", fault, extra={"event": "reload_failed"})  # noqa: TRY400 - no traceback
+            _log.error("reload refused: %s", fault, extra={"event": "reload_failed"})
             return
         if pem != self._pem:
             self._pem = self._next_pem = pem
@@ -160,6 +161,8 @@ class Agent:
     async def _stop(self, grace_s: float) -> None:
         if self._health_task is not None:
             self._health_task.cancel()
+        if self._work is not None:
+            await self._work.close()
         if self._server is not None:
             await self._server.stop(grace_s)
         await self._pages.stop()
@@ -219,9 +222,11 @@ def _read_pem(config: AgentConfig) -> tuple[bytes, bytes, bytes]:
         )
     except ssl.SSLError as fault:
         message = f"{config.tls_cert}, {config.tls_key}, {config.client_ca}: no certificate, key and authority that fit"
-        raise ConfigMissing(f"{message} ({fault.reason or fault})") from fault
+        msg = f"{message} ({fault.reason or fault})"
+        raise ConfigMissing(msg) from fault
     except OSError as fault:
-        raise ConfigMissing(f"TLS material cannot be read: {fault}") from fault
+        msg = f"TLS material cannot be read: {fault}"
+        raise ConfigMissing(msg) from fault
     del context
     return config.tls_key.read_bytes(), config.tls_cert.read_bytes(), config.client_ca.read_bytes()
 

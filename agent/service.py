@@ -5,14 +5,15 @@ import contextlib
 import logging
 import os
 import platform
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import grpc.aio
 
 from agent.access import current_principal
+from agent.errors import SAID_BY_AGENT
 from agent.metrics import disk_bytes, memory_bytes
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
@@ -26,13 +27,30 @@ MAX_SESSIONS = 512
 """Exec calls at once; one more is RESOURCE_EXHAUSTED."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
-WorkHandler = Callable[[AsyncIterator[pb.WorkRequest], Context], AsyncGenerator[pb.WorkEvent, None]]
 
 
-class AgentService(AgentServicer):  # type: ignore[misc]
+class WorkPart(Protocol):
+    """What serves the Work call."""
+
+    def handle(
+        self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context
+    ) -> AsyncGenerator[pb.WorkEvent, None]:
+        """Serve one stream."""
+
+    async def close(self) -> None:
+        """End all streams; what is held stays."""
+
+
+async def refuse(context: Context, status: grpc.StatusCode, message: str) -> NoReturn:
+    """End the call with `status`, marked as the agent's own word."""
+    await context.abort(status, message, (SAID_BY_AGENT,))
+    raise AssertionError(message)
+
+
+class AgentService(AgentServicer):
     """What an admitted caller gets. Roles were checked before any of this runs."""
 
-    def __init__(self, node: Node, *, work: WorkHandler | None = None) -> None:
+    def __init__(self, node: Node, *, work: WorkPart | None = None) -> None:
         self._node = node
         self._work = work
 
@@ -43,11 +61,10 @@ class AgentService(AgentServicer):  # type: ignore[misc]
         requests = aiter(request_iterator)
         first = await anext(requests, None)
         if first is None or first.WhichOneof("request") != "start":
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request of Exec must be start")
-        assert first is not None  # noqa: S101 - abort raises
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "the first request of Exec must be start")
         start = first.start
         if not start.command.argv:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the command has no argv")
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "the command has no argv")
         await self._refuse_when_full(context)
         with self._node.activity.session():
             try:
@@ -56,9 +73,9 @@ class AgentService(AgentServicer):  # type: ignore[misc]
                     start.command, detached=start.detached, work_dir=os.fsencode(home)
                 )
             except RunnerUnavailable as fault:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, str(fault))
+                await refuse(context, grpc.StatusCode.UNAVAILABLE, str(fault))
             except OSError as fault:
-                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no work folder: {fault.strerror}")
+                await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"no work folder: {fault.strerror}")
             pump = asyncio.create_task(_pump(requests, stream))
             try:
                 async for event in stream:
@@ -76,9 +93,8 @@ class AgentService(AgentServicer):  # type: ignore[misc]
     ) -> AsyncGenerator[pb.WorkEvent, None]:
         """Execute leased items; handed on."""
         if self._work is None:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this agent takes no leased items")
-        assert self._work is not None  # noqa: S101 - abort raises
-        async with contextlib.aclosing(self._work(request_iterator, context)) as events:
+            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this agent takes no leased items")
+        async with contextlib.aclosing(self._work.handle(request_iterator, context)) as events:
             async for event in events:
                 yield event
 
@@ -119,16 +135,16 @@ class AgentService(AgentServicer):  # type: ignore[misc]
         source = request.source or "agent"
         if source not in self._node.memory.sources:
             known = ", ".join(self._node.memory.sources)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no log is called {source!r}; there are {known}")
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"no log is called {source!r}; there are {known}")
         async for line in self._node.memory.read(source, request.tail, follow=request.follow):
             yield pb.LogLine(line=line.encode("utf-8", "surrogateescape"))
 
     async def _refuse_when_full(self, context: Context) -> None:
         if self._node.activity.draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the node is draining and takes no new work")
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, "the node is draining and takes no new work")
         if self._node.activity.sessions >= MAX_SESSIONS:
             message = f"{MAX_SESSIONS} commands run on this node already"
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+            await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
     def _exec_event(self, event: Any, start: pb.ExecRequest.Start) -> pb.ExecEvent:
         if isinstance(event, Output):

@@ -81,7 +81,7 @@ class MetricsServer:
         try:
             if len(self._connections) <= MAX_CONNECTIONS:
                 await self._converse(reader, writer)
-        except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             # A peer that went away, was silent, or sent a header without end.
             writer.transport.abort()
         finally:
@@ -108,7 +108,9 @@ class MetricsServer:
         parts = lines[0].split(" ")
         if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, path, version
             return _plain(400, "this is not HTTP/1.1"), ""
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+        }
         try:
             self._access.decide("/metrics", _auth(writer), headers.get("authorization", ""))
         except Denied as denied:
@@ -159,5 +161,3 @@ def _response(page: Page, extra: str, *, keeps: bool, is_head: bool) -> bytes:
         f"Connection: {'keep-alive' if keeps else 'close'}\r\n{extra}\r\n"
     )
     return head.encode() + (b"" if is_head else page.body)
-
-

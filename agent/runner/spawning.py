@@ -10,6 +10,7 @@ import resource
 import signal
 import stat
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 ARGUMENT_LIMIT_BYTES = 131_071
 """The kernel refuses one argument or variable of 128 KiB or more, its final zero included."""
@@ -98,7 +99,7 @@ class Spawner:
                 except FileNotFoundError:
                     if not first:
                         raise
-                    os.makedirs(folder, mode=0o700, exist_ok=True)
+                    Path(os.fsdecode(folder)).mkdir(mode=0o770, parents=True, exist_ok=True)
                     os.chdir(folder)
             except OSError as fault:
                 message = f"cannot enter the working folder {_show(folder)}: {fault.strerror}"
@@ -137,21 +138,26 @@ class Spawner:
 
 def _why(fault: OSError | ValueError, argv: Sequence[bytes], env: Mapping[bytes, bytes], program: bytes) -> str:
     if isinstance(fault, ValueError):
-        if any(b"\0" in part for part in argv):
-            return f"{_show(argv[0])}: an argument contains a zero byte"
-        return f"{_show(argv[0])}: a variable's name is empty or has '=', or its value has a zero byte"
-    if fault.errno == errno.E2BIG:
-        longest = max(len(part) for part in argv)
-        if longest > ARGUMENT_LIMIT_BYTES:
-            return f"{_show(argv[0])}: an argument has {longest} bytes; the kernel takes {ARGUMENT_LIMIT_BYTES}"
-        if any(len(name) + len(value) + 1 > ARGUMENT_LIMIT_BYTES for name, value in env.items()):
-            return f"{_show(argv[0])}: a variable is longer than the kernel's {ARGUMENT_LIMIT_BYTES} bytes"
-        return f"{_show(argv[0])}: arguments and environment together are too long for the kernel"
-    if fault.errno == errno.ENOEXEC:
-        return f"{_show(argv[0])}: neither a program nor a script with a #! line"
-    if fault.errno == errno.ENOENT and os.path.exists(program):  # noqa: PTH110 - bytes
-        return f"{_show(argv[0])}: its interpreter (#! line or loader) does not exist"
-    return f"{_show(argv[0])}: {fault.strerror}"
+        zero = any(b"\0" in part for part in argv)
+        what = "an argument contains a zero byte" if zero else "a variable's name has '=' or its value a zero byte"
+    elif fault.errno == errno.E2BIG:
+        what = _too_big(argv, env)
+    elif fault.errno == errno.ENOEXEC:
+        what = "neither a program nor a script with a #! line"
+    elif fault.errno == errno.ENOENT and Path(os.fsdecode(program)).exists():
+        what = "its interpreter (#! line or loader) does not exist"
+    else:
+        what = fault.strerror or "cannot be started"
+    return f"{_show(argv[0])}: {what}"
+
+
+def _too_big(argv: Sequence[bytes], env: Mapping[bytes, bytes]) -> str:
+    longest = max(len(part) for part in argv)
+    if longest > ARGUMENT_LIMIT_BYTES:
+        return f"an argument has {longest} bytes; the kernel takes {ARGUMENT_LIMIT_BYTES}"
+    if any(len(name) + len(value) + 1 > ARGUMENT_LIMIT_BYTES for name, value in env.items()):
+        return f"a variable is longer than the kernel's {ARGUMENT_LIMIT_BYTES} bytes"
+    return "arguments and environment together are too long for the kernel"
 
 
 def _show(name: bytes) -> str:

@@ -1,7 +1,7 @@
 """A throw-away authority, and certificates with any fault that a test wants."""
 
 import dataclasses
-import datetime
+import datetime as dt
 import ipaddress
 import secrets
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 TLS_NAME = "demo-1.demo.gaxx"
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ThrowAwayAuthority:
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {secrets.token_hex(4)}")])
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = dt.datetime.now(dt.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(self._name)
@@ -63,7 +63,7 @@ class ThrowAwayAuthority:
         self, name: str, names: Sequence[x509.GeneralName], uses: list[x509.ObjectIdentifier], *, ends_in_days: float
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = dt.datetime.now(dt.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
