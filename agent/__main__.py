@@ -66,12 +66,12 @@ async def _serve(agent: Agent) -> int:
 def _work_factory() -> WorkFactory | None:
     """Return what makes the handler of Work; the one seam between serving and queueing."""
     try:
-        from agent.work import Work
+        from agent.work import make_handler
     except ModuleNotFoundError as fault:
         if fault.name != "agent.work":
             raise
         return None
-    return Work
+    return make_handler
 
 
 if __name__ == "__main__":
