@@ -59,6 +59,8 @@ async def _serve(agent: Agent) -> int:
         drain.cancel()
         await asyncio.wait({drain})
         await agent.stop_now()
+    else:
+        drain.result()
     again.cancel()
     return 0
 

@@ -27,7 +27,7 @@ from agent.node import Node, declared_env
 from agent.proto.agent_pb2 import DESCRIPTOR
 from agent.proto.agent_pb2_grpc import add_AgentServicer_to_server
 from agent.runner_client import RunnerConnection, RunnerUnavailable
-from agent.service import AgentService, WorkPart
+from agent.service import AgentService, WorkHandler
 from agent.web import MetricsServer, tls_context
 
 _log = logging.getLogger("gaxx.agent")
@@ -51,7 +51,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.max_ping_strikes", 0),
 ]
 
-WorkFactory = Callable[[Node], WorkPart]
+WorkFactory = Callable[[Node], WorkHandler]
 
 
 class Agent:
@@ -79,8 +79,8 @@ class Agent:
         self.node = Node(config=config, manifest=manifest, runner=runner, memory=memory, metrics=metrics)
         metrics.watch(self.node)
         self._note_expiry()
-        self._work = make_work(self.node) if make_work is not None else None
-        self._service = AgentService(self.node, work=self._work)
+        work = make_work(self.node) if make_work is not None else None
+        self._service = AgentService(self.node, work=work)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._pages = MetricsServer(pages.pages(self.node), self.access)
         self._server: grpc.aio.Server | None = None
@@ -161,8 +161,6 @@ class Agent:
     async def _stop(self, grace_s: float) -> None:
         if self._health_task is not None:
             self._health_task.cancel()
-        if self._work is not None:
-            await self._work.close()
         if self._server is not None:
             await self._server.stop(grace_s)
         await self._pages.stop()

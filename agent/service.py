@@ -5,9 +5,9 @@ import contextlib
 import logging
 import os
 import platform
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -29,16 +29,8 @@ MAX_SESSIONS = 512
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class WorkPart(Protocol):
-    """What serves the Work call."""
-
-    def handle(
-        self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context
-    ) -> AsyncGenerator[pb.WorkEvent, None]:
-        """Serve one stream."""
-
-    async def close(self) -> None:
-        """End all streams; what is held stays."""
+WorkHandler = Callable[[AsyncIterator[pb.WorkRequest], Context], AsyncGenerator[pb.WorkEvent, None]]
+"""What serves the Work call; its streams are cancelled when the agent stops."""
 
 
 async def refuse(context: Context, status: grpc.StatusCode, message: str) -> NoReturn:
@@ -50,7 +42,7 @@ async def refuse(context: Context, status: grpc.StatusCode, message: str) -> NoR
 class AgentService(AgentServicer):
     """What an admitted caller gets. Roles were checked before any of this runs."""
 
-    def __init__(self, node: Node, *, work: WorkPart | None = None) -> None:
+    def __init__(self, node: Node, *, work: WorkHandler | None = None) -> None:
         self._node = node
         self._work = work
 
@@ -94,7 +86,7 @@ class AgentService(AgentServicer):
         """Execute leased items; handed on."""
         if self._work is None:
             await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this agent takes no leased items")
-        async with contextlib.aclosing(self._work.handle(request_iterator, context)) as events:
+        async with contextlib.aclosing(self._work(request_iterator, context)) as events:
             async for event in events:
                 yield event
 

@@ -15,7 +15,7 @@ from agent.access import current_principal
 from agent.leased import LeasedRun
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
-from agent.service import Context
+from agent.service import Context, WorkHandler
 
 _log = logging.getLogger("gaxx.work")
 
@@ -187,6 +187,6 @@ def _age_s(folder: Path) -> float:
     return time.time() - newest
 
 
-def make_handler(node: Node) -> Work:
-    """Return what serves the Work calls of an agent, and is closed with it."""
-    return Work(node)
+def make_handler(node: Node) -> WorkHandler:
+    """Return what serves the Work calls of an agent."""
+    return Work(node).handle
