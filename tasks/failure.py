@@ -1,25 +1,20 @@
 """What a failed call says of a node: every gRPC status has one meaning for the person who waits.
 
-On the wire our own missing, expired or foreign certificate looks like a dying agent (the client of a TLS
-handshake sees no alert): `own_fault` looks at our side first, and what is left is "refused or down".
+On the wire our own expired or foreign certificate looks like a dying agent (the client of a TLS handshake sees
+no alert): who reads REFUSED_OR_DOWN looks at our own certificate first.
 """
 
-import datetime as dt
 import re
-import typing
 
 import grpc
 
 from tasks.outcome import Ending
 
-if typing.TYPE_CHECKING:
-    from components.inventory import Inventory, Principal
-
 _CONNECT = re.compile(r"Failed to connect to remote host: (?:connect: )?(?P<why>[^()]*?)(?: \(\d+\))?$")
 _FOREIGN = re.compile(
     r"CERTIFICATE_VERIFY_FAILED|Hostname Verification Check failed|Peer name .* is not in peer certificate"
 )
-AUDIT_HINT = "refused or down; the node's audit says which"
+REFUSED_OR_DOWN = "refused or down; the node's audit says which"
 
 _NEVER: dict[grpc.StatusCode, Ending] = {
     grpc.StatusCode.UNAVAILABLE: Ending.UNREACHABLE,
@@ -54,33 +49,5 @@ def _short(details: str) -> str:
     if found:
         return found["why"].lower()
     if "Socket closed" in details or "handshake" in details.lower() or "Connection reset" in details:
-        return AUDIT_HINT
+        return REFUSED_OR_DOWN
     return details or "no reason given"
-
-
-def own_fault(known: "Inventory", me: "Principal") -> str:
-    """Say what is wrong with our own certificate (dates, issuer, role); "" when nothing is."""
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-
-    certificate = x509.load_pem_x509_certificate(me.certificate.encode())
-    authority = x509.load_pem_x509_certificate(known.authority_certificate.encode())
-    now = dt.datetime.now(dt.UTC)
-    if now < certificate.not_valid_before_utc:
-        return f"our certificate is valid only from {_time(certificate.not_valid_before_utc)}; check the clock"
-    if now > certificate.not_valid_after_utc:
-        return f"our certificate expired at {_time(certificate.not_valid_after_utc)}; `pulumi up` renews it"
-    if now > authority.not_valid_after_utc:
-        return f"the authority's certificate expired at {_time(authority.not_valid_after_utc)}"
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError):
-        return "our certificate was not issued by the stack's authority"
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    expected = f"gaxx:{me.role}:{me.name}"
-    return "" if expected in uris else f"our certificate does not carry the role {expected}"
-
-
-def _time(moment: dt.datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import subprocess
 import tempfile
 
 from components.errors import GaxxError, NodeError
@@ -24,50 +25,50 @@ PERSIST_S = 600
 
 
 @contextlib.asynccontextmanager
-async def forwarded(found: Found, node: Node) -> collections.abc.AsyncIterator[str]:
-    """Yield the path of a socket that leads to the node's agent; raise NodeError or Refused when SSH does not get there."""
+async def forwarded(found: Found, node: Node) -> collections.abc.AsyncIterator[pathlib.Path]:
+    """Yield a socket that leads to the node's agent; raise NodeError or Refused when SSH does not get there."""
+    yield await asyncio.to_thread(_ensure, found, node)
+
+
+def _ensure(found: Found, node: Node) -> pathlib.Path:
     folder = _folder()
     # A node made anew has other keys, hence another name here: its old connection is never used for it.
-    identity_of_node = "|".join((node.tls_name, node.ssh_host, str(node.ssh_port), node.address, *node.ssh_host_keys))
-    name = hashlib.sha256(identity_of_node.encode()).hexdigest()[:20]
+    who = "|".join((node.tls_name, node.ssh_host, str(node.ssh_port), node.address, *node.ssh_host_keys))
+    name = hashlib.sha256(who.encode()).hexdigest()[:20]
     control, target = folder / f"{name}.c", folder / f"{name}.s"
     with (folder / f"{name}.lock").open("w") as lock:
-        await _locked(lock.fileno())
-        if not await _alive(control, node) or not target.exists():
-            await _connect(found, node, control, target)
-    yield str(target)
+        # Two commands at once would both start a connection and unlink each other's socket.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target.exists() and _alive(control, node)):
+            _connect(found, node, control, target)
+    return target
 
 
 def _folder() -> pathlib.Path:
     # Socket paths end at 107 bytes and ssh adds a suffix of its own while it binds: short ones only.
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    base = pathlib.Path(runtime) if runtime.startswith("/") else pathlib.Path(tempfile.gettempdir())
-    folder = base / (f"gaxx-{os.geteuid()}" if not runtime else "gaxx")
+    if runtime.startswith("/"):
+        folder = pathlib.Path(runtime) / "gaxx"
+    else:
+        folder = pathlib.Path(tempfile.gettempdir()) / f"gaxx-{os.geteuid()}"
     private.folder(folder)
-    fault = private.exposure(folder.lstat())
-    if fault or folder.is_symlink():
-        message = f"{folder} is {fault or 'a symbolic link'}: no place for sockets"
+    fault = "a symbolic link" if folder.is_symlink() else private.exposure(folder.lstat())
+    if fault:
+        message = f"{folder} is {fault}: no place for sockets"
         raise GaxxError(message, hint="remove it")
     return folder
 
 
-async def _locked(descriptor: int) -> None:
-    # Two commands at once would both start a connection and unlink each other's socket.
-    await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+def _alive(control: pathlib.Path, node: Node) -> bool:
+    return control.exists() and _control(control, node, "check")
 
 
-async def _alive(control: pathlib.Path, node: Node) -> bool:
-    if not control.exists():
-        return False
-    line = ["-F", "none", "-o", f"ControlPath={control}", "-O", "check", f"{node.ssh_user}@{node.ssh_host}"]
-    process = await asyncio.create_subprocess_exec(
-        "ssh", *line, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    return await process.wait() == 0
+def _control(control: pathlib.Path, node: Node, request: str) -> bool:
+    line = ["ssh", "-F", "none", "-o", f"ControlPath={control}", "-O", request, f"{node.ssh_user}@{node.ssh_host}"]
+    return subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
-async def _connect(found: Found, node: Node, control: pathlib.Path, target: pathlib.Path) -> None:
+def _connect(found: Found, node: Node, control: pathlib.Path, target: pathlib.Path) -> None:
     target.unlink(missing_ok=True)
     control.unlink(missing_ok=True)
     settings = {
@@ -78,22 +79,20 @@ async def _connect(found: Found, node: Node, control: pathlib.Path, target: path
         "StreamLocalBindMask": "0177",
         "BatchMode": "yes",
     }
-    line = ssh.options(ssh.known_hosts(found), node, identity.load())
+    line = ["ssh", *ssh.options(ssh.known_hosts(found), node, identity.load())]
     for name, value in settings.items():
         line += ["-o", f"{name}={value}"]
     # ssh stays in the background: a pipe for its words would never end, a file does.
     with tempfile.NamedTemporaryFile(prefix="gaxx-ssh-") as log:
         line += ["-f", "-N", "-E", log.name, "-L", f"{target}:{node.address}:{node.agent_port}"]
+        line += ["-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}"]
+        nothing = subprocess.DEVNULL
         try:
-            process = await asyncio.create_subprocess_exec(
-                "ssh", *line, "-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}",
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+            done = subprocess.run(
+                line, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, check=False
+            )
         except FileNotFoundError as error:
-            message = "ssh is not on PATH"
-            raise GaxxError(message, hint="apt-get install openssh-client") from error
-        code = await process.wait()
+            raise ssh.absent() from error
         said = log.read().decode(errors="replace")
-    if code != 0:
-        raise ssh.fault(node, said) if said.strip() else NodeError(node.name, f"ssh ended with exit code {code}")
+    if done.returncode != 0:
+        raise ssh.fault(node, said) if said.strip() else NodeError(node.name, f"ssh ended with {done.returncode}")

@@ -4,24 +4,41 @@ import collections.abc
 import contextlib
 import typing
 
+from agent.client import AgentChannel, Identity, credentials, make_channel
 from components.inventory import Node
 from tasks.inventory import Found
 
-
-class Target(typing.NamedTuple):
-    """Where to connect; the certificate is checked against the node's `tls_name` all the same."""
-
-    address: str
-    port: int
+if typing.TYPE_CHECKING:
+    import grpc
 
 
-@contextlib.asynccontextmanager
-async def to_agent(found: Found, node: Node) -> collections.abc.AsyncIterator[Target]:
-    """Yield where the agent can be reached for the length of the block; raise NodeError or Refused when not."""
-    if node.reach == "direct":
-        yield Target(node.address, node.agent_port)
-        return
-    from tasks.forwarding import forwarded  # only for nodes behind SSH
+class Reach:
+    """The way to the agents of one stack, as one principal; the certificates are parsed once for all of them."""
 
-    async with forwarded(found, node) as path:
-        yield Target(f"unix:{path}", 0)
+    def __init__(self, found: Found, me: Identity) -> None:
+        self._found, self._identity = found, me
+        self._tls: grpc.ChannelCredentials = credentials(found.inventory.authority_certificate, me)
+
+    @contextlib.asynccontextmanager
+    async def open(self, node: Node) -> collections.abc.AsyncIterator[AgentChannel]:
+        """Yield a channel to the node's agent; raise NodeError or Refused when SSH does not get there.
+
+        Nothing is sent yet: whether the agent answers is told by the first call.
+        """
+        async with self._target(node) as target:
+            agent = make_channel(target, node.tls_name, self._tls, self._identity)
+            try:
+                yield agent
+            finally:
+                await agent.close()
+
+    @contextlib.asynccontextmanager
+    async def _target(self, node: Node) -> collections.abc.AsyncIterator[str]:
+        if node.reach == "direct":
+            host = f"[{node.address}]" if ":" in node.address else node.address
+            yield f"{host}:{node.agent_port}"
+            return
+        from tasks.forwarding import forwarded  # only for nodes behind SSH
+
+        async with forwarded(self._found, node) as path:
+            yield f"unix:{path}"

@@ -5,14 +5,15 @@ import collections.abc
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import secrets
 import signal
 import time
 import typing
 
 import grpc
-from agent.client import Identity, open_channel
 
+from agent.client import Identity, own_certificate_fault
 from agent.proto import agent_pb2
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
@@ -187,7 +188,7 @@ async def _again(
     retry = [node for node in fresh.nodes if node.name in away and (changed or node != before[node.name])]
     if not retry:
         return outcomes
-    session.found, session.identity = newer, identity.agent_identity(fresh, operator)
+    session.use(newer, identity.agent_identity(fresh, operator))
 
     async def on_node(node: Node) -> Outcome:
         return await session.on_node(node, interrupt)
@@ -212,8 +213,19 @@ class _Session:
         command: Command,
         listener: Listener,
     ) -> None:
-        self.found, self.identity, self.command, self.listener = found, me, command, listener
+        self.command, self.listener = command, listener
+        self.use(found, me)
         self._ranks = {node.name: rank for rank, node in enumerate(nodes)}
+
+    def use(self, found: inventory.Found, me: Identity) -> None:
+        """Go on with this inventory, as this principal."""
+        self._reach = reach.Reach(found, me)
+        self._known, self._identity = found.inventory, me
+
+    @functools.cached_property
+    def _own_fault(self) -> str:
+        # Only on trouble: it loads the cryptography that nobody else here needs.
+        return own_certificate_fault(self._identity, self._known.authority_certificate)
 
     async def on_node(self, node: Node, interrupt: Interrupt) -> Outcome:
         """Execute on one node and answer for it, whatever happens."""
@@ -222,22 +234,16 @@ class _Session:
         call = _Call(node, self._start(node), self.command, self.listener)
         try:
             with interrupt.watching(call):
-                async with (
-                    reach.to_agent(self.found, node) as target,
-                    open_channel(
-                        target.address,
-                        target.port,
-                        node.tls_name,
-                        self.found.inventory.authority_certificate,
-                        self.identity,
-                    ) as agent,
-                ):
-                    return await call.run(agent.stub.Exec(metadata=agent.metadata))
+                async with self._reach.open(node) as agent:
+                    outcome = await call.run(agent.stub.Exec(metadata=agent.metadata))
         except Refused as error:
             return Outcome(node.name, Ending.REFUSED, error=str(error).removeprefix(f"{node.name}: "), started=False)
         except NodeError as error:
             error_text = error.message.removeprefix(f"{node.name}: ")
             return Outcome(node.name, Ending.UNREACHABLE, error=error_text, started=False)
+        if outcome.error == failure.REFUSED_OR_DOWN and self._own_fault:
+            return dataclasses.replace(outcome, ending=Ending.REFUSED, error=self._own_fault)
+        return outcome
 
     def _start(self, node: Node) -> agent_pb2.ExecRequest:
         own = {

@@ -101,14 +101,18 @@ def _wait(line: collections.abc.Sequence[str]) -> int:
     try:
         process = subprocess.Popen(line)
     except FileNotFoundError as error:
-        message = "ssh is not on PATH"
-        raise GaxxError(message, hint="apt-get install openssh-client") from error
+        raise absent() from error
     while True:
         try:
             return process.wait()
         except KeyboardInterrupt:
             # Ctrl-C belongs to the remote side, or ends ssh by itself: we only wait.
             continue
+
+
+def absent() -> GaxxError:
+    """The error that says that there is no OpenSSH client here."""
+    return GaxxError("ssh is not on PATH", hint="apt-get install openssh-client")
 
 
 def fault(node: Node, said: str) -> GaxxError:

@@ -7,8 +7,8 @@ import dataclasses
 import time
 
 import grpc
-from agent.client import Identity, open_channel
 
+from agent.client import own_certificate_fault
 from agent.proto import agent_pb2
 from components.errors import NodeError, Refused
 from components.inventory import Node
@@ -81,6 +81,12 @@ class Status:
             listing.left(self.expires),
         )
 
+    def blamed_on_us(self, own_fault: str) -> "Status":
+        """The same with our own fault as the reason, where the wire did not say one."""
+        if self.agent_error != failure.REFUSED_OR_DOWN:
+            return self
+        return dataclasses.replace(self, agent_ending=Ending.REFUSED, agent_error=own_fault)
+
     def as_dict(self) -> dict[str, object]:
         """The same for programs."""
         record: dict[str, object] = {
@@ -104,14 +110,19 @@ class Status:
 async def ask(found: Found, nodes: collections.abc.Sequence[Node], *, timeout_s: float) -> list[Status]:
     """Ask all nodes at once; one Status each. Raise Refused when we are none of the stack's operators."""
     me = identity.agent_identity(found.inventory, identity.load())
+    way = reach.Reach(found, me)
 
     async def one(node: Node) -> Status:
         (info, ending, error, seconds), (banner, ssh_error) = await asyncio.gather(
-            _ask_agent(found, node, me, timeout_s), _ask_sshd(node, timeout_s)
+            _ask_agent(way, node, timeout_s), _ask_sshd(node, timeout_s)
         )
         return Status(node.name, info, error, ending, banner, ssh_error, seconds, node.expires)
 
-    return await fan_out(nodes, one)
+    answers = await fan_out(nodes, one)
+    if any(answer.agent_error == failure.REFUSED_OR_DOWN for answer in answers):
+        own = own_certificate_fault(me, found.inventory.authority_certificate)
+        answers = [answer.blamed_on_us(own) for answer in answers] if own else answers
+    return answers
 
 
 def exit_code(answers: collections.abc.Iterable[Status], *, missing: int = 0) -> int:
@@ -123,14 +134,11 @@ def exit_code(answers: collections.abc.Iterable[Status], *, missing: int = 0) ->
 
 
 async def _ask_agent(
-    found: Found, node: Node, me: Identity, timeout_s: float
+    way: reach.Reach, node: Node, timeout_s: float
 ) -> tuple[agent_pb2.NodeInfo | None, Ending, str, float]:
-    begin, authority = time.monotonic(), found.inventory.authority_certificate
+    begin = time.monotonic()
     try:
-        async with (
-            reach.to_agent(found, node) as target,
-            open_channel(target.address, target.port, node.tls_name, authority, me) as agent,
-        ):
+        async with way.open(node) as agent:
             info = await agent.stub.Info(agent_pb2.InfoRequest(), metadata=agent.metadata, timeout=timeout_s)
             return info, Ending.EXITED, "", time.monotonic() - begin
     except grpc.aio.AioRpcError as error:

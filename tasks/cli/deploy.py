@@ -1,0 +1,55 @@
+"""`gaxx up`, `gaxx preview`, `gaxx down`: Pulumi on this terminal."""
+
+import sys
+
+import click
+
+from tasks import deploy, inventory
+from tasks.cli.options import stack_option
+
+_PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True, "help_option_names": ["-h", "--help"]}
+
+
+@click.command("up", context_settings=_PASSED_ON)
+@stack_option
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing; cancel the lock of an update whose process is gone.")
+@click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[PULUMI OPTIONS]…")
+def up_command(*, stack: str, yes: bool, extra: tuple[str, ...]) -> None:
+    """Make or change the fleet: `pulumi up` with a parallelism that fits it.
+
+    Every other option is Pulumi's own. Exit 2 when a policy refuses, 1 when Pulumi fails.
+    """
+    _deploy("up", stack, extra, yes=yes)
+
+
+@click.command("preview", context_settings=_PASSED_ON)
+@stack_option
+@click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[PULUMI OPTIONS]…")
+def preview_command(*, stack: str, extra: tuple[str, ...]) -> None:
+    """Show what `up` would change: `pulumi preview`.
+
+    Every other option is Pulumi's own. Exit 2 when a policy refuses, 1 when Pulumi fails.
+    """
+    _deploy("preview", stack, extra, yes=None)
+
+
+@click.command("down", context_settings=_PASSED_ON)
+@stack_option
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing; cancel the lock of an update whose process is gone.")
+@click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[PULUMI OPTIONS]…")
+def down_command(*, stack: str, yes: bool, extra: tuple[str, ...]) -> None:
+    """Destroy the fleet: `pulumi destroy`. The stack and its configuration stay.
+
+    Every other option is Pulumi's own.
+    """
+    _deploy("destroy", stack, extra, yes=yes)
+
+
+def _deploy(verb: str, stack: str, extra: tuple[str, ...], *, yes: bool | None) -> None:
+    def confirm(question: str, *, certain: bool) -> bool:
+        if yes:
+            return certain
+        return sys.stdin.isatty() and click.confirm(question, err=True)
+
+    arguments = [*(["--yes"] if yes else []), *extra]
+    deploy.deploy(verb, inventory.stack_named(stack), arguments, confirm=confirm)

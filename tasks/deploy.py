@@ -1,0 +1,216 @@
+"""`up`, `preview`, `down`: plain Pulumi on this terminal, and help where Pulumi leaves one alone.
+
+Pulumi does everything; added are the stack, a parallelism fit for the fleet, the difference between a failure
+and a refused policy, and what to do about the lock that a killed Pulumi leaves behind.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import typing
+
+from components.errors import GaxxError, Refused
+from tasks import env, identity
+from tasks.inventory import Stack
+
+Verb = str
+"""Pulumi's own: up, preview, destroy."""
+
+
+class Confirm(typing.Protocol):
+    """Asks the user; `certain`: the holder of the lock is known to be gone."""
+
+    def __call__(self, question: str, *, certain: bool) -> bool:
+        """Return whether to go on."""
+
+
+_LOCKED = re.compile(rb"the stack is currently locked by")
+_HOLDER = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+_TAIL_BYTES = 64 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lock:
+    """Who holds a stack's lock, as Pulumi says it."""
+
+    user: str
+    host: str
+    pid: int
+
+    @property
+    def state(self) -> str:
+        """Alive or dead when it is a process of this machine, else unknown."""
+        if self.host != socket.gethostname():
+            return "unknown"
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return "dead"
+        except PermissionError:
+            return "alive"
+        return "alive"
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.user} on {self.host}"
+
+
+def deploy(
+    verb: Verb,
+    stack: Stack,
+    extra: collections.abc.Sequence[str] = (),
+    *,
+    confirm: Confirm,
+) -> None:
+    """Run `pulumi VERB` for `stack` on this terminal, with `extra` arguments.
+
+    A lock whose holder is dead is cancelled when `confirm` agrees, and the verb run again, once. Raise Refused
+    when a mandatory policy said no, GaxxError when Pulumi failed otherwise.
+    """
+    env.prepare(env.chosen())
+    identity.ensure()
+    line = ["pulumi", verb, "--stack", stack.name, *extra]
+    if not any(word == "-p" or word.startswith("--parallel") for word in extra):
+        line += ["--parallel", str(parallelism(node_count(stack)))]
+    result = _run(line, stack.root)
+    if result.locked and _cancel(stack, result.locks, confirm):
+        result = _run(line, stack.root)
+    if result.code == 0:
+        return
+    if result.refusals:
+        message = f"pulumi {verb}: refused by policy: {', '.join(result.refusals)}"
+        raise Refused(message)
+    message = f"pulumi {verb} failed with exit code {result.code}"
+    raise GaxxError(message)
+
+
+def parallelism(nodes: int) -> int:
+    """How many resources Pulumi handles at once: Pulumi's own default is made for clouds that do the waiting."""
+    return min(256, max(16, 3 * nodes))
+
+
+def node_count(stack: Stack) -> int:
+    """How many nodes the stack file declares; 0 when it cannot be read (Pulumi will say why)."""
+    import yaml
+
+    path = stack_file(stack.root, stack.name)
+    try:
+        config = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("config", {})
+        fleets = config.get(f"{stack.project}:fleets", [])
+        return sum(int(fleet.get("nodes", 1)) for fleet in fleets)
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError):
+        return 0
+
+
+def stack_file(root: pathlib.Path, stack: str) -> pathlib.Path:
+    """Where the configuration of a stack lies."""
+    return root / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Result:
+    code: int
+    locked: bool
+    locks: tuple[Lock, ...]
+    refusals: tuple[str, ...]
+
+
+def _run(line: collections.abc.Sequence[str], root: pathlib.Path) -> _Result:
+    # The event log tells a refused policy from a failure; the exit code does not. It may hold what is in the
+    # diff: a private file that goes at once.
+    descriptor, events = tempfile.mkstemp(prefix="gaxx-events-")
+    os.close(descriptor)
+    try:
+        # stdout stays the terminal, so that Pulumi draws; stderr passes through us, for the words about locks.
+        process = subprocess.Popen([*line, "--event-log", events], cwd=root, stderr=subprocess.PIPE)
+        tail = _Tail(process)
+        # Ctrl-C reaches Pulumi by itself, which then ends gently, or at the second at once.
+        with _ignoring(signal.SIGINT):
+            code = process.wait()
+        said = tail.finish()
+        return _Result(code, bool(_LOCKED.search(said)), _locks(said), _refusals(pathlib.Path(events)))
+    except FileNotFoundError as error:
+        message = "pulumi is not on PATH"
+        raise GaxxError(message, hint="run `make setup`, then `. .venv/bin/activate`") from error
+    finally:
+        pathlib.Path(events).unlink(missing_ok=True)
+
+
+class _Tail:
+    """Passes a process's stderr on as it comes, and keeps its end."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self._kept = b""
+        self._thread = threading.Thread(target=self._copy, name="stderr")
+        self._thread.start()
+
+    def finish(self) -> bytes:
+        self._thread.join()
+        return self._kept
+
+    def _copy(self) -> None:
+        stream = self._process.stderr
+        if stream is None:
+            return
+        while data := os.read(stream.fileno(), _TAIL_BYTES):
+            self._kept = (self._kept + data)[-_TAIL_BYTES:]
+            with contextlib.suppress(BrokenPipeError):
+                sys.stderr.buffer.write(data)
+                sys.stderr.buffer.flush()
+        stream.close()
+
+
+@contextlib.contextmanager
+def _ignoring(number: signal.Signals) -> collections.abc.Iterator[None]:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _locks(said: bytes) -> tuple[Lock, ...]:
+    text = said.decode(errors="replace")
+    return tuple(Lock(found["user"], found["host"], int(found["pid"])) for found in _HOLDER.finditer(text))
+
+
+def _refusals(events: pathlib.Path) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
+        if '"policyEvent"' not in line:
+            continue
+        with contextlib.suppress(ValueError):
+            event = json.loads(line).get("policyEvent", {})
+            if event.get("enforcementLevel") == "mandatory":
+                names[str(event.get("policyName"))] = None
+    return tuple(names)
+
+
+def _cancel(stack: Stack, locks: collections.abc.Sequence[Lock], confirm: Confirm) -> bool:
+    states = {lock.state for lock in locks} or {"unknown"}
+    who = " and ".join(map(str, locks)) or "somebody"
+    if "alive" in states:
+        message = f"stack {stack.name} is locked by {who}, which is running"
+        raise GaxxError(message, hint="wait until it is done")
+    certain = states == {"dead"}
+    where = "which is gone" if certain else "which cannot be seen from here"
+    question = f"stack {stack.name} is locked by {who}, {where}. Cancel that update (pulumi cancel)?"
+    if not confirm(question, certain=certain):
+        message = f"stack {stack.name} is locked by {who}, {where}"
+        raise GaxxError(message, hint=f"`pulumi cancel --stack {stack.name}` when nobody works on it, or `--yes`")
+    line = ["pulumi", "cancel", "--yes", "--stack", stack.name]
+    done = subprocess.run(line, cwd=stack.root, stdout=sys.stderr, check=False)
+    if done.returncode != 0:
+        message = f"pulumi cancel failed with exit code {done.returncode}"
+        raise GaxxError(message)
+    return True
