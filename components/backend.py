@@ -89,9 +89,14 @@ def selected_stack(root: pathlib.Path) -> str:
     except ValueError as error:
         message = f"{path}: not JSON: {error}"
         raise GaxxError(message) from error
-    stack = workspace.get("stack", "")
+    here = backend_id(current_backend_url(root), root)
+    # One selection a backend since 3.2xx; before there was one for all of them.
+    chosen = workspace.get("stack", "")
+    for url, name in (workspace.get("stacks") or {}).items():
+        if backend_id(url, root) == here:
+            chosen = name
     # A DIY backend writes the fully qualified organization/project/stack.
-    return stack.rsplit("/", 1)[-1] if isinstance(stack, str) else ""
+    return chosen.rsplit("/", 1)[-1] if isinstance(chosen, str) else ""
 
 
 def _project(root: pathlib.Path) -> dict[str, object]:

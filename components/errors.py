@@ -1,10 +1,10 @@
 """The errors of a declaration, as a tree; the edges map them to exit codes.
 
-    GaxxError            exit 1   anything of ours that went wrong
-      SettingsError      exit 1   the stack file is wrong; carries every fault
-      InventoryError     exit 1   the inventory is missing, foreign or too old
-      Refused            exit 2   unsafe, or an identity that does not prove itself
-      NodeError          exit 5   a node cannot be reached or made
+GaxxError            exit 1   anything of ours that went wrong
+  SettingsError      exit 1   the stack file is wrong; carries every fault
+  InventoryError     exit 1   the inventory is missing, foreign or too old
+  Refused            exit 2   unsafe, or an identity that does not prove itself
+  NodeError          exit 5   a node cannot be reached or made
 """
 
 

@@ -6,7 +6,7 @@ import pulumi
 
 from components.clouds import cloud
 from components.errors import SettingsError
-from components.firewall_rules import rules
+from components.firewall_rules import Rule, rules
 from components.fleet_settings import FleetSettings, read_fleet
 from components.settings_reader import Faults, Reader
 
@@ -35,8 +35,12 @@ class Firewall(pulumi.ComponentResource):
         fleet = _fleet(args)
         declared = rules(fleet)
         self.resource = cloud(fleet.cloud).make_firewall(name, declared, pulumi.ResourceOptions(parent=self))
-        self.rules = pulumi.Output.from_input([str(rule) for rule in declared])
+        self.rules = pulumi.Output.from_input([_shown(rule) for rule in declared])
         self.register_outputs({"rules": self.rules})
+
+
+def _shown(rule: Rule) -> str:
+    return f"{rule.action} {rule.protocol} {int(rule.port)} from {', '.join(rule.sources)}"
 
 
 def _fleet(args: FirewallArgs) -> FleetSettings:

@@ -232,7 +232,7 @@ def _inventory_node(
         created=machine.created,
         expires=enrolment.output("expires"),
         agent_build=enrolment.output("agentBuild"),
-    ).apply(lambda fields: typing.cast("dict[str, Any]", fields))
+    )
 
 
 def _user_data(identity: BootstrapIdentity) -> pulumi.Output[str]:

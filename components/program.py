@@ -1,8 +1,10 @@
 """The root program: reads the stack's configuration once and declares what it says."""
 
+import contextlib
 import json
 import os
 import pathlib
+import tempfile
 import typing
 
 import pulumi
@@ -112,14 +114,14 @@ def _embedded_authority(settings: Settings, backend: str) -> str:
     """The authority of a stack of free machines that declares none: made at first use, 0600, swept in a destroy."""
     path = authority_file(backend, settings.project, settings.stack)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    authority = Authority.create(settings.stack)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(authority.pem)
-    return authority.pem
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # made 0600
+            file.write(Authority.create(settings.stack).pem)
+            file.flush()
+            # Of two programs that start at once the first one's key holds for both.
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(file.name)
+    return path.read_text()
 
 
 def _embedded_operator(settings: Settings) -> OperatorSettings:
@@ -130,7 +132,13 @@ def _embedded_operator(settings: Settings) -> OperatorSettings:
     except FileNotFoundError:
         message = f"gaxx:operators: the stack {settings.stack} names none, and this user has no operator key at {path}"
         raise GaxxError(message, hint='eval "$(gaxx env)" makes one') from None
-    return OperatorSettings(name=own["name"], role="operator", ssh_public_key=own["sshPublicKey"], csr=own["csr"], key_sha256=own["keySha256"])
+    return OperatorSettings(
+        name=own["name"],
+        role="operator",
+        ssh_public_key=own["sshPublicKey"],
+        csr=own["csr"],
+        key_sha256=own["keySha256"],
+    )
 
 
 def _arguments(fleet: FleetSettings) -> typing.Any:

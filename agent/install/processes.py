@@ -1,7 +1,8 @@
 """Agent and runner as plain processes: what systemd is on a machine, this is on a local node.
 
 Each is started in a session of its own, survives who started it, and writes its pid; a pid counts only
-while its process carries the machine's mark in its environment, so that a reused number fools nobody.
+while its process carries the machine's mark on its command line, so that a reused number fools nobody (the
+environment of the agent is closed even to its own user).
 """
 
 import os
@@ -26,16 +27,18 @@ class Processes:
         self._layout = layout
         self._machine = machine
         self._bundle = bundle
+        # Python takes any -X; whoever stops the machine finds its processes by this path.
+        self._mark = f"gaxx_root={layout.root}/"
 
     def alive(self, service: str) -> int | None:
         """The pid of a running service."""
         try:
             pid = int((self._layout.run / f"{service}.pid").read_text())
-            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        # A zombie has no environment left.
-        return pid if f"GAXX_MACHINE={self._machine}".encode() in environment else None
+        # A zombie has no command line left.
+        return pid if self._mark.encode() in command.split(b"\0") else None
 
     def start(self, service: str, module: str, environment: dict[str, str]) -> None:
         """Start a service and wait until it says that it is ready; raise InstallError with its last words."""
@@ -48,7 +51,7 @@ class Processes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, log.open("ab") as output:
             notify.bind(notify_path.name)
             process = subprocess.Popen(
-                [sys.executable, "-s", "-m", module],
+                [sys.executable, "-s", "-X", self._mark, "-m", module],
                 cwd=self._layout.run,
                 env={
                     **environment,

@@ -60,13 +60,10 @@ def render(bootstrap: Bootstrap) -> str:
             f"  ed25519_private: |\n{_block(private, 4)}",
             f"  ed25519_public: {host_public}\n",
             # Without `default` in the list the image's own user is not made.
-            f"users:\n- name: {BOOTSTRAP_USER}\n  lock_passwd: true\n  shell: /bin/sh\n",
+            f"users:\n- name: {BOOTSTRAP_USER}\n  lock_passwd: true\n",
             f"  ssh_authorized_keys:\n  - {user_public}\n",
             "write_files:\n",
-            *(
-                f"- path: {path}\n  permissions: '{mode}'\n  content: |\n{_block(text, 3)}"
-                for path, mode, text in files
-            ),
+            *(_file(path, mode, text) for path, mode, text in files),
             # One command: of several, cloud-init reports only the last one's failure.
             "runcmd:\n- >-\n  nft -f /etc/nftables.conf && systemctl enable nftables && systemctl restart ssh\n",
         )

@@ -12,6 +12,7 @@ from components.local_machine.cloud_config import BootFile, below_root, boot_fil
 from components.places import Account, local_account, nodes_dir, state_dir
 
 SSH_PORT = 2222
+BUNDLE_STORE = ".bundles"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEM_PYTHON = "/usr/bin/python3"
 _SCRIPT = pathlib.Path(__file__).parent / "script.py"
@@ -71,6 +72,8 @@ class Machine:
                     "machine": self.id,
                     "node": self.node,
                     "services": "process",
+                    # Unpacked once for all machines of the stack, and gone with the stack.
+                    "bundleStore": str(self.root.parent / BUNDLE_STORE),
                     "memoryLimitBytes": request.memory_limit_bytes,
                 },
             }
@@ -79,13 +82,7 @@ class Machine:
 
     def remove(self) -> int:
         """End its processes and delete its folder; return how many processes there were."""
-        ended = int(self._call({"verb": "remove"})["ended"])
-        # The last machine of a stack takes the stack's folder along.
-        try:
-            self.root.parent.rmdir()
-        except OSError:
-            return ended
-        return ended
+        return int(self._call({"verb": "remove"})["ended"])
 
     def stop(self) -> int:
         """End its processes only."""
@@ -105,12 +102,11 @@ class Machine:
         account = self._account()
         script = _SCRIPT.read_text()
         body = json.dumps({**request, "root": str(self.root), "id": self.id})
-        identity: dict[str, typing.Any] = (
-            {"user": account.uid, "group": account.gid, "extra_groups": []} if os.geteuid() == 0 else {}
-        )
+        # A program of its own changes the user: Python's `user=` would fork this process with all of gRPC's threads.
+        become = ["/usr/bin/setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups", "--"]
         try:
             done = subprocess.run(
-                [SYSTEM_PYTHON, "-I", "-c", _LOADER],
+                [*(become if os.geteuid() == 0 else ()), SYSTEM_PYTHON, "-I", "-c", _LOADER],
                 input=f"{len(script)}\n{script}{body}",
                 capture_output=True,
                 text=True,
@@ -118,7 +114,6 @@ class Machine:
                 env={"PATH": PATH, "LANG": "C.UTF-8"},
                 timeout=_CALL_LIMIT_S,
                 check=False,
-                **identity,
             )
         except subprocess.TimeoutExpired as error:
             raise NodeError(self.node, f"{request['verb']} took longer than {_CALL_LIMIT_S:.0f} s") from error
@@ -154,9 +149,18 @@ def machines(stack_key: str) -> list[Machine]:
         return []
     found = []
     for root in sorted(folder.iterdir()):
+        if root.name == BUNDLE_STORE:
+            continue
         machine = Machine(root.name, root, "")
         found.append(dataclasses.replace(machine, id=(machine.marker() or {}).get("id", "")))
     return found
+
+
+def remove_all(stack_key: str) -> None:
+    """Remove what is left in the stack's folder, and the folder."""
+    root = nodes_dir() / stack_key
+    if root.exists():
+        Machine("the stack's folder", root, stack_key).remove()
 
 
 def _parent(folder: pathlib.Path, account: Account) -> None:
@@ -175,6 +179,8 @@ ListenAddress {address}
 HostKey {root}/etc/ssh/ssh_host_ed25519_key
 PidFile {root}/run/sshd.pid
 AuthorizedKeysFile {root}/etc/ssh/authorized_keys
+# The keys lie in folders that only the account may write; where the user's state folder lies is the user's choice.
+StrictModes no
 UsePAM no
 PrintMotd no
 MaxStartups 256:30:512

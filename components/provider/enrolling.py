@@ -136,7 +136,7 @@ class Enroller:
 
     def _push_bundle(self, session: Session, built: bundle.Bundle) -> None:
         data = built.path.read_bytes()
-        session.call(self._verb(f"bundle {built.sha256}"), self._signed(data, "gaxx-bundle"))
+        session.call(self._verb(f"bundle {built.sha256} {len(data)}"), self._signed(data, "gaxx-bundle"))
 
     def _settle(self, session: Session, sha256: str) -> Result:
         authority = self._context.authority

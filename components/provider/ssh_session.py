@@ -26,7 +26,7 @@ class Login:
 
     user: str
     private_key: str = dataclasses.field(repr=False)
-    """OpenSSH's private format."""
+    """Ed25519, in OpenSSH's private format."""
     certificate: str = ""
     """OpenSSH's certificate line."""
 
@@ -125,7 +125,7 @@ def connect(endpoint: Endpoint, login: Login) -> Iterator[Session]:
             raise HostKeyChangedError(
                 message, hint="somebody else answers there, or the machine was replaced behind our back"
             )
-        key = paramiko.PKey.from_private_key(io.StringIO(login.private_key))
+        key = paramiko.Ed25519Key.from_private_key(io.StringIO(login.private_key))
         if login.certificate:
             key.load_certificate(login.certificate)
         try:

@@ -4,7 +4,7 @@ import typing
 from collections.abc import Mapping
 
 from components.local_machine import addresses
-from components.local_machine.machine import machines
+from components.local_machine.machine import machines, remove_all
 from components.places import authority_file
 from components.provider.context import Context
 from components.provider.resource import Created, Property, Resource
@@ -39,6 +39,7 @@ class Sweep(Resource):
         for machine in await context.blocking(machines, key):
             await context.warn(f"removing {machine.node}, which no state knew of")
             await context.blocking(machine.remove)
+        await context.blocking(remove_all, key)
         await context.blocking(addresses.release, key)
         path = authority_file(state["backendId"], context.project, context.stack)
         await context.blocking(lambda: path.unlink(missing_ok=True))

@@ -148,9 +148,12 @@ def _environment(home: pathlib.Path, state: pathlib.Path, cache: pathlib.Path) -
         "PULUMI_SKIP_UPDATE_CHECK": "1",
         # Wheels that the machine has downloaded once are used again.
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(_USER_CACHE / "uv")),
+        # How this machine reaches package registries is not the tests' business.
+        **{name: value for name, value in os.environ.items() if name in _TRANSPORT},
     }
 
 
+_TRANSPORT = {"SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY", "UV_DEFAULT_INDEX", "UV_INDEX_URL"}
 _USER_CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
 
 
@@ -164,7 +167,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def new_project(cache: pathlib.Path) -> Iterator[Project]:
     """Make a project; afterwards destroy its stacks and prove that nothing is left of them."""
     # Not below pytest's 0700 folders: the account that runs root's nodes must get there. And short: sockets.
-    base = pathlib.Path(tempfile.mkdtemp(prefix="gaxx-", dir="/tmp"))  # noqa: S108 - mkdtemp is exclusive
+    base = pathlib.Path(tempfile.mkdtemp(prefix="gaxx-", dir="/tmp"))
     base.chmod(0o711)
     home, state, folder = base / "home", base / "state", base / "project"
     home.mkdir(mode=0o700)

@@ -154,7 +154,7 @@ class Programs:
     @staticmethod
     def end(process: subprocess.Popen[bytes]) -> None:
         """Ask, wait `GRACE_S`, insist; harmless when the program has ended."""
-        for signal_number in (signal.SIGINT, signal.SIGKILL):
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
             if process.poll() is not None:
                 return
             with contextlib.suppress(ProcessLookupError):

@@ -17,7 +17,7 @@ from typing import IO, Any, NoReturn
 
 Json = dict[str, Any]
 VERBS = "facts", "status", "bundle", "identity", "apply", "confirm"
-# A local node lives in a folder. Root never lets its environment say where "/" is.
+# A local node's folder. Root never lets its environment say where "/" is.
 ROOT = Path((os.environ.get("GAXX_ROOT") if os.geteuid() else "") or "/")
 ETC = ROOT / "etc/gaxx"
 STORE = ROOT / "opt/gaxx/bundles"
@@ -30,7 +30,7 @@ class FaultError(Exception):
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
-    """Code 2: something does not prove itself."""
+    """Code 2: it does not prove itself."""
     raise FaultError(text, code)
 
 
@@ -40,7 +40,7 @@ def read(path: Path) -> Json:
 
 
 def store() -> Path:
-    """Local nodes share one, said by their machine.json."""
+    """Local nodes share one."""
     folder = Path((read(ETC / "machine.json").get("bundleStore") if os.geteuid() else "") or STORE)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -101,7 +101,7 @@ def verify(file: IO[bytes], signature: bytes, what: str) -> None:
 
 
 def bundle(sha256: str, size: str = "0") -> Json:
-    """Receive, verify, unpack; all or nothing."""
+    """All or nothing."""
     folder = store()
     fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
     if (folder / sha256).exists():
@@ -113,7 +113,7 @@ def bundle(sha256: str, size: str = "0") -> Json:
     try:
         receive(new / "bundle", sha256)
         with zipfile.ZipFile(new / "bundle") as archive:
-            # Twice: Python's compiled files come on top.
+            # Twice: compiled files come on top.
             need(sum(entry.file_size for entry in archive.infolist()) * 2 + RESERVE, folder)
         command = [sys.executable, "-I", str(new / "bundle"), "unpack", str(new / "tree")]
         done = run(command, stdin=DEVNULL, capture_output=True, text=True, check=False)
@@ -158,7 +158,7 @@ def install(verb: str, sha256: str, data: bytes = b"") -> Json:
 
 
 def apply(sha256: str) -> Json:
-    """Install a manifest that is signed, for this node, and newer."""
+    """Install a signed, newer manifest for this node."""
     signature = read_signature()
     data = STDIN.read(1 << 26)
     with tempfile.TemporaryFile() as file:
