@@ -6,6 +6,7 @@ Python of the system that runs as the account; the request comes as JSON on stan
 goes out as JSON on standard output.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -156,11 +157,14 @@ def _processes(root: str, machine: str) -> list[int]:
             if state == "Z":
                 continue
             parents[pid] = int(parent)
-            cwd = str((folder / "cwd").readlink())
             command = (folder / "cmdline").read_bytes()
-            environment = (folder / "environ").read_bytes()
         except OSError:
-            continue  # gone meanwhile, or another user's
+            continue  # gone meanwhile
+        cwd, environment = "", b""
+        # Closed for other users' processes, and by the agent for its own; its command line tells.
+        with contextlib.suppress(OSError):
+            cwd = str((folder / "cwd").readlink())
+            environment = (folder / "environ").read_bytes()
         # A shell or an editor of the user in the machine's folder has a terminal; what the machine started has
         # none, or descends from something that has none.
         near = terminal == "0" and ((cwd + "/").startswith(below) or below.encode() in command)
