@@ -29,7 +29,12 @@ def sync(root: pathlib.Path) -> None:
     if uv is None:
         uv = _install_uv(root, venv)
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    environment |= {"UV_PROJECT_ENVIRONMENT": str(venv), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    environment |= {
+        "UV_NO_PROGRESS": "1",
+        "UV_PROJECT_ENVIRONMENT": str(venv),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_SYSTEM_CERTS": "1",  # what this machine trusts, which may include a company's own proxy
+    }
     argv = [uv, "sync", "--frozen", "--no-config"]
     if not venv.exists():
         argv += ["--python", interpreter()]
