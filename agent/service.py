@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import platform
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +26,10 @@ _log = logging.getLogger("gaxx.agent")
 
 MAX_SESSIONS = 512
 """Exec calls at once; one more is RESOURCE_EXHAUSTED."""
+
+QUIET_S = 0.1
+SWALLOW_S = 5.0
+"""After the end of a process its client may go on sending stdin for so long; then the call ends."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -68,14 +73,14 @@ class AgentService(AgentServicer):
                 await refuse(context, grpc.StatusCode.UNAVAILABLE, str(fault))
             except OSError as fault:
                 await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"no work folder: {fault.strerror}")
-            pump = asyncio.create_task(_pump(requests, stream))
+            pump = _Pump(requests, stream)
             try:
                 async for event in stream:
                     yield self._exec_event(event, start)
+                if start.command.has_stdin:
+                    await pump.quiet()
             finally:
-                pump.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await pump
+                await pump.stop()
                 if not stream.is_finished:
                     # The client went away.
                     stream.abandon(kills=not start.detached)
@@ -161,20 +166,44 @@ class AgentService(AgentServicer):
         return pb.ExecEvent(exited=event.exit)
 
 
-async def _pump(requests: AsyncIterator[pb.ExecRequest], stream: Stream) -> None:
-    """Pass stdin and signals on until the client has no more of them."""
-    async for request in requests:
-        kind = request.WhichOneof("request")
-        if kind == "stdin":
-            await stream.write(request.stdin)
-        elif kind == "stdin_eof":
-            stream.write_eof()
-        elif kind == "signal":
-            stream.signal(request.signal)
+class _Pump:
+    """Passes stdin and signals on until the client has no more of them."""
+
+    def __init__(self, requests: AsyncIterator[pb.ExecRequest], stream: Stream) -> None:
+        self._requests = requests
+        self._stream = stream
+        self._last_s = time.monotonic()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async for request in self._requests:
+            self._last_s = time.monotonic()
+            kind = request.WhichOneof("request")
+            if kind == "stdin":
+                await self._stream.write(request.stdin)
+            elif kind == "stdin_eof":
+                self._stream.write_eof()
+            elif kind == "signal":
+                self._stream.signal(request.signal)
+
+    async def quiet(self) -> None:
+        """Swallow what is on the way to a process that has ended.
+
+        A client of grpc.aio whose write meets the end of the call reports an internal error of its own.
+        """
+        until_s = time.monotonic() + SWALLOW_S
+        while not self._task.done() and time.monotonic() < min(until_s, self._last_s + QUIET_S):
+            await asyncio.wait({self._task}, timeout=QUIET_S)
+
+    async def stop(self) -> None:
+        """Read no more."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
 
 
 def _host_keys(path: Path | None) -> list[str]:
-    """The node's public SSH host key, without comment: who proves itself over TLS may say it."""
+    """Return the node's public SSH host key without comment: who proves itself over TLS may say it."""
     if path is None or not path.is_file():
         return []
     return [" ".join(path.read_text().split()[:2])]
