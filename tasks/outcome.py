@@ -49,22 +49,26 @@ class Outcome:
         return self.ending is Ending.EXITED and self.exit_code == 0
 
     @property
-    def describes(self) -> str:
-        """The ending in words: ok, exit 7, SIGKILL, unreachable: connection refused."""
+    def word(self) -> str:
+        """The ending in a word or two: ok, exit 7, killed by SIGKILL, unreachable."""
         match self.ending:
             case Ending.EXITED:
-                words = "ok" if self.exit_code == 0 else f"exit {self.exit_code}"
+                return "ok" if self.exit_code == 0 else f"exit {self.exit_code}"
             case Ending.SIGNALED:
-                words = f"killed by {signal_name(self.signal or 0)}"
+                return f"killed by {signal_name(self.signal or 0)}"
             case Ending.DEADLINE:
-                words = "timed out"
+                return "timed out"
             case Ending.CANCELLED:
-                words = "cancelled" if self.started else "cancelled before it started"
+                return "cancelled" if self.started else "cancelled before it started"
             case Ending.SPAWN_FAILED:
-                words = f"could not be started: {self.error}"
+                return "could not be started"
             case _:
-                words = f"{self.ending.value}: {self.error}" if self.error else self.ending.value
-        return words
+                return self.ending.value
+
+    @property
+    def describes(self) -> str:
+        """The ending with its reason: unreachable: connection refused."""
+        return f"{self.word}: {self.error}" if self.error else self.word
 
 
 def signal_name(number: int) -> str:

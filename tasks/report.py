@@ -165,7 +165,7 @@ def summary(outcomes: collections.abc.Sequence[Outcome], wall_s: float) -> str:
     """One line: 3 nodes: 2 ok, 1 exit 7 (demo-3) in 0.21 s."""
     endings: dict[str, list[str]] = {}
     for outcome in outcomes:
-        endings.setdefault(outcome.describes, []).append(outcome.node)
+        endings.setdefault(outcome.word, []).append(outcome.node)
     parts = [
         f"{len(names)} {words}" if words == "ok" else f"{len(names)} {words} ({fold_names(names)})"
         for words, names in sorted(endings.items(), key=lambda entry: (entry[0] != "ok", -len(entry[1])))

@@ -62,7 +62,7 @@ def session(
     The exit code of a shell is nobody's business; raise CommandFailed when `command` exits otherwise than 0.
     """
     extra = [] if command else ["-tt"] if os.isatty(0) else []
-    remote = ["--", shlex.join(command)] if command else []
+    remote = [shlex.join(command)] if command else []
     options_ = options(known_hosts(found), node, identity.load(), forward_agent=forward_agent)
     code = _run(node, [*options_, *extra], remote)
     if command and code:

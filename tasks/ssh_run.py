@@ -1,7 +1,8 @@
 """`gaxx run --via ssh`: the same command through sshd, for when the agents cannot be used; one connection a node.
 
-What OpenSSH's protocol cannot carry is done on the remote side: the environment by `env`, a signal of the
-process is its shell's 128 + n.
+What the protocol cannot carry is done by the remote shell: it sets the environment by `env`, says its process
+group first of all (sshd refuses to pass signals on in sessions of its own user), and turns the signal that killed
+the command into 128 + n.
 """
 
 import asyncio
@@ -19,10 +20,10 @@ import paramiko
 from components.errors import GaxxError, Refused
 from components.inventory import Node
 from tasks import identity, ssh_connection
+from tasks.command import Command, Interrupt, Listener, Report
 from tasks.fanout import fan_out
 from tasks.inventory import Found
 from tasks.outcome import Ending, Outcome
-from tasks.run import Command, Interrupt, Listener, Report
 
 _CHUNK_BYTES = 64 * 1024
 _POLL_S = 0.2
@@ -96,7 +97,13 @@ def _line(node: Node, rank: int, count: int, command: Command) -> str:
     variables = [f"{name}={os.fsdecode(value)}" for name, value in command.env.items()]
     variables += [f"{name}={value}" for name, value in own.items()]
     # The shell stays (`; exit`): it is what tells a command killed by a signal from a connection that broke.
-    return f"{shlex.join(['env', *variables, *map(os.fsdecode, command.argv)])}; exit $?"
+    words = shlex.join(["env", *variables, *map(os.fsdecode, command.argv)])
+    # Its own remarks ("Killed …") go nowhere: they would pass for the command's.
+    return f"echo {_mark(command)}$$ >&2; exec 3>&2 2>/dev/null; {words} 2>&3 3>&-; exit $?"
+
+
+def _mark(command: Command) -> str:
+    return f"gaxx-run-{command.run_id}-"
 
 
 class _Session:
@@ -107,7 +114,9 @@ class _Session:
         self._channel: paramiko.Channel | None = None
         self._ready = threading.Event()
         self._stops = 0
-        self._stop_at_s = 0.0
+        self._kill_at_s = 0.0
+        self._group = 0
+        self._opening: bytes | None = b""
         self._kept: dict[bool, bytearray] = {False: bytearray(), True: bytearray()}
         self._cut = {False: False, True: False}
 
@@ -159,21 +168,23 @@ class _Session:
         why: Ending | None = None
         while True:
             self._drain(channel, take)
-            if channel.exit_status_ready() and channel.closed | channel.eof_received:
+            if channel.exit_status_ready() and (channel.closed or channel.eof_received):
                 self._drain(channel, take)
                 break
             now = time.monotonic()
             if why is None and (self._stops or now >= deadline):
                 why = Ending.CANCELLED if self._stops else Ending.DEADLINE
-                _send_signal(channel, "TERM")
-                self._stop_at_s = now + KILL_GRACE_S
-            if why is not None and (self._stops > 1 or now >= self._stop_at_s):
-                _send_signal(channel, "KILL")
+                self._signal(channel, "TERM")
+                self._kill_at_s = now + KILL_GRACE_S
+            if why is not None and (self._stops > 1 or now >= self._kill_at_s):
+                self._signal(channel, "KILL")
                 return self._outcome(why, begin)
             if channel.closed:
                 break
             # One descriptor for both streams and the end; the poll is for stop and deadline only.
             select.select([channel], [], [], min(_POLL_S, max(0.0, deadline - now)))
+        if self._opening and not take(self._opening, True):
+            self._kept[True] += self._opening
         status = channel.recv_exit_status() if channel.exit_status_ready() else -1
         if why is not None:
             return self._outcome(why, begin)
@@ -188,14 +199,41 @@ class _Session:
         ):
             while ready():
                 data = receive(_CHUNK_BYTES)
-                if not take(data, is_stderr):
+                if is_stderr:
+                    data = self._without_mark(data)
+                if data and not take(data, is_stderr):
                     room = self._command.output_limit_bytes - len(self._kept[is_stderr])
                     self._kept[is_stderr] += data[: max(0, room)]
                     self._cut[is_stderr] |= len(data) > room
 
+    def _without_mark(self, data: bytes) -> bytes:
+        if self._opening is None:
+            return data
+        self._opening += data
+        mark = _mark(self._command).encode()
+        before, found, after = self._opening.partition(mark)
+        number, end, rest = after.partition(b"\n")
+        if found and end:
+            self._opening, self._group = None, int(number)
+            return before + rest
+        if len(self._opening) > _CHUNK_BYTES:
+            # No shell of ours has spoken: then there is nobody to signal, but nothing is withheld.
+            everything, self._opening = self._opening, None
+            return everything
+        return b""
+
+    def _signal(self, channel: paramiko.Channel, name: str) -> None:
+        transport = channel.get_transport()
+        if not self._group or transport is None:
+            return
+        killing = transport.open_session(timeout=KILL_GRACE_S)
+        killing.settimeout(KILL_GRACE_S)
+        killing.exec_command(f"kill -{name} -- -{self._group}")
+        killing.recv(1)  # its end: when this returns, the signal is out
+
     def _never(self, error: GaxxError) -> Outcome:
         ending = Ending.REFUSED if isinstance(error, Refused) else Ending.UNREACHABLE
-        text = str(error).removeprefix(f"{self._node.name}: ")
+        text = error.message.removeprefix(f"{self._node.name}: ")
         return Outcome(self._node.name, ending, error=text, started=False)
 
     def _outcome(self, ending: Ending, begin: float, *, exit_code: int | None = None, error: str = "") -> Outcome:
@@ -210,14 +248,3 @@ class _Session:
             stderr_cut=self._cut[True],
             wall_s=time.monotonic() - begin,
         )
-
-
-def _send_signal(channel: paramiko.Channel, name: str) -> None:
-    # RFC 4254 6.9; paramiko has no call for it. sshd passes it on to the command's process group.
-    message = paramiko.Message()
-    message.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
-    message.add_int(channel.remote_chanid)
-    message.add_string("signal")
-    message.add_boolean(False)
-    message.add_string(name)
-    channel.get_transport()._send_user_message(message)  # type: ignore[attr-defined] # noqa: SLF001

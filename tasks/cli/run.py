@@ -8,6 +8,7 @@ import click
 from components.errors import GaxxError
 from tasks import outcome, report, run
 from tasks.cli.options import coloured, find, json_option, nodes_option, stack_option
+from tasks.command import Command, Via
 from tasks.fanout import DEFAULT_FANOUT
 from tasks.live import Live
 from tasks.stdin import Spool, offered
@@ -37,7 +38,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     timeout: float,
     fanout: int,
     env: tuple[str, ...],
-    via: run.Via,
+    via: Via,
     stdin: bool,
     output_limit: int,
     connect_timeout: float,
@@ -60,7 +61,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     if not chosen:
         message = f"stack {found.stack.name} has no nodes"
         raise GaxxError(message, hint="its fleets declare none, or none is enrolled")
-    command = run.Command(
+    command = Command(
         tuple(map(os.fsencode, argv)), variables, timeout_s=timeout, fanout=fanout,
         output_limit_bytes=output_limit << 20, connect_timeout_s=connect_timeout,
         stdin=Spool() if stdin and offered() else None,

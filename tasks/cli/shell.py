@@ -24,7 +24,9 @@ def ssh_command(*, stack: str, forward_agent: bool, node: str, command: tuple[st
     The host key must be the one that the inventory pins. Exit code 3 when COMMAND exits otherwise than 0.
     """
     found, target = _one(stack, node)
-    ssh.session(found, target, command=command, forward_agent=forward_agent)
+    # Options end before NODE, so that Click leaves a `--` behind it alone.
+    words = command[1:] if command[:1] == ("--",) else command
+    ssh.session(found, target, command=words, forward_agent=forward_agent)
     return 0
 
 
