@@ -19,11 +19,24 @@ GUARDED_PREFIXES = (
     "LINODE_",
     "PULUMI_",
     "VULTR_",
-    "XDG_",
 )
 """Environment variables that would make a test depend on, or act for, whoever runs it."""
 
 GUARDED = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GIT_DIR", "GIT_WORK_TREE", "COLUMNS", "NO_COLOR")
+
+
+def _clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(GUARDED_PREFIXES) or name in GUARDED:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_credentials() -> Iterator[None]:
+    """The same for fixtures that live longer than one test; those keep the person's caches, for what is downloaded."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _clear(monkeypatch)
+        yield
 
 
 @pytest.fixture
@@ -40,9 +53,7 @@ def own_home(
     state_dir: pathlib.Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> pathlib.Path:
     """A home of its own for every test: no credentials, no ssh configuration or agent, no Pulumi login."""
-    for name in list(os.environ):
-        if name.startswith(GUARDED_PREFIXES) or name in GUARDED:
-            monkeypatch.delenv(name)
+    _clear(monkeypatch)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     for variable, folder in (
