@@ -82,10 +82,14 @@ class Memory(logging.Handler):
                 queue.get_nowait()
             queue.put_nowait(line)
 
+    def lines(self, source: str) -> list[str]:
+        """Return what is kept of a source."""
+        return list(self._lines[source])
+
     async def read(self, source: str, tail: int, *, follow: bool) -> AsyncIterator[str]:
         """Yield the last `tail` lines (0: all that are kept), then, on `follow`, each new one."""
         queue: asyncio.Queue[str] = asyncio.Queue(_KEPT_LINES)
-        lines = list(self._lines[source])
+        lines = self.lines(source)
         self._followers[source].add(queue)
         try:
             for line in lines[-tail:] if tail else lines:

@@ -52,10 +52,12 @@ def _config() -> RunnerConfig:
         message = f"GAXX_RUNNER_SLOTS is {slots!r}; it must be a number from 1"
         raise ValueError(message)
     env_file = environ.get("GAXX_RUNNER_ENV_FILE")
+    work_dir = Path(environ["GAXX_RUNNER_WORK_DIR"]).absolute()
     return RunnerConfig(
-        socket=Path(environ.get("GAXX_RUNNER_SOCKET", "")).absolute(),
+        # A passed socket has its name elsewhere; then the work folder takes what would lie beside it.
+        socket=Path(environ.get("GAXX_RUNNER_SOCKET") or work_dir / "runner.sock").absolute(),
         slots=int(slots),
-        work_dir=Path(environ["GAXX_RUNNER_WORK_DIR"]).absolute(),
+        work_dir=work_dir,
         env_file=Path(env_file).absolute() if env_file else None,
         lingers=environ.get("GAXX_RUNNER_LINGERS", "true") != "false",
         environ=dict(environ),

@@ -25,6 +25,7 @@ from agent.runner.frames import Decoder, FrameError, encode
 from agent.runner.item import Item
 from agent.runner.loop import READ, WRITE, Loop
 from agent.runner.spawning import Spawner
+from agent.runner.table import Table
 
 # While the agent has not taken so much, nothing more is started or read for it.
 OUTBOX_LIMIT_BYTES = 16 * 1024 * 1024
@@ -41,6 +42,7 @@ class Connection:
         sock: socket.socket,
         spawner: Spawner,
         *,
+        table: Table,
         slots: int,
         adopt: Callable[[Item], None],
         closed: Callable[["Connection"], None],
@@ -48,6 +50,7 @@ class Connection:
         self._loop = loop
         self._sock = sock
         self._spawner = spawner
+        self._table = table
         self._slots = slots
         self._adopt = adopt
         self._closed = closed
@@ -145,6 +148,7 @@ class Connection:
         if not item.pid:
             return
         self.by_pid[item.pid] = item
+        self._table.add(item.pid, detached=item.detached)
         if spawn.collect:
             self._fresh.append((time.monotonic() + WATCH_AFTER_S, item))
             if not self._fresh_timer_set:
@@ -171,6 +175,7 @@ class Connection:
     def _done(self, item: Item) -> None:
         self._items.pop(item.id, None)
         self.by_pid.pop(item.pid, None)
+        self._table.remove(item.pid)
         if not self.is_open:
             return
         if item.spawn.collect:

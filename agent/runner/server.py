@@ -13,6 +13,7 @@ from agent.runner.environment import environment_of_items
 from agent.runner.item import KILL_GRACE_S, Item
 from agent.runner.loop import READ, Loop
 from agent.runner.spawning import Spawner
+from agent.runner.table import Table, sweep
 
 UNUSED_S = 30.0
 """A runner that does not linger gives up after so long without an agent."""
@@ -38,6 +39,9 @@ class Runner:
         _close_on_exec()
         self._config = config
         self._listener = listener
+        # What an earlier runner that was killed has left behind competes with ours.
+        sweep(config.socket.parent)
+        self._table = Table(config.socket.parent)
         self._loop = Loop()
         environment = environment_of_items(config.environ, config.env_file, config.work_dir)
         self._spawner = Spawner(environment, os.fsencode(config.work_dir))
@@ -58,6 +62,8 @@ class Runner:
         self._loop.handle_signal(on_signals["interrupt"], self.stop)
         self._loop.handle_signal(on_signals["reload"], self.reload)
         self._loop.run()
+        if not self._orphans:
+            self._table.close()
 
     def stop(self) -> None:
         """End all items, detached ones too, then the loop. A second call ends at once."""
@@ -91,7 +97,13 @@ class Runner:
         except OSError:
             return
         connection = Connection(
-            self._loop, sock, self._spawner, slots=self._config.slots, adopt=self._adopt, closed=self._closed
+            self._loop,
+            sock,
+            self._spawner,
+            table=self._table,
+            slots=self._config.slots,
+            adopt=self._adopt,
+            closed=self._closed,
         )
         self._connections.append(connection)
         self._was_used = True

@@ -2,20 +2,22 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+
+
+def all_stats() -> Iterator[tuple[int, list[bytes]]]:
+    """Yield (pid, fields of stat from the state on) of every process, the fourth being its session."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            fields = stat_fields(int(entry.name))
+            if fields:
+                yield int(entry.name), fields
 
 
 def session_members(session: int) -> list[int]:
     """Return the pids of all processes of a session."""
-    members = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        fields = stat_fields(int(entry.name))
-        # Fields after the name: state, parent, group, session.
-        if fields and int(fields[3]) == session:
-            members.append(int(entry.name))
-    return members
+    return [pid for pid, fields in all_stats() if int(fields[3]) == session]
 
 
 def stat_fields(pid: int) -> list[bytes]:
