@@ -54,6 +54,7 @@ class LeasedRun:
         self._outbox: collections.deque[pb.ItemResult | int] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: list[_Flight] = []
+        self._collecting: list[int] = []
         self._over = False
         kept = (pb.ItemResult.FromString(self._held.read(ident)) for ident in self._held.ids)
         self._on_disk = {result.result_id for result in kept if _has_files(result)}
@@ -91,12 +92,12 @@ class LeasedRun:
     def in_flight(self) -> list[int]:
         """Indexes of the items that run or wait here."""
         waiting = [flight.item.index for flight in self._waiting]
-        return [flight.item.index for flight in self._flights.values()] + waiting
+        return [flight.item.index for flight in self._flights.values()] + waiting + list(self._collecting)
 
     @property
     def count(self) -> int:
         """How many items run or wait here, what is being collected included."""
-        return len(self._flights) + len(self._waiting) + len(self._tasks)
+        return len(self._flights) + len(self._waiting) + len(self._collecting)
 
     @property
     def busy(self) -> bool:
@@ -279,6 +280,7 @@ class LeasedRun:
             result = self._result(flight.item, finished)
             self._node.metrics.executed(finished.exit.ending, finished.exit.wall_s, item=True)
             if self._hello.isolate or self._hello.return_globs or flight.item.return_globs:
+                self._collecting.append(flight.item.index)
                 self._start(self._collect(flight.item, result))
             else:
                 results.append(result)
@@ -315,6 +317,7 @@ class LeasedRun:
             result.file_errors.extend(errors)
         if self._hello.isolate:
             await asyncio.to_thread(self._remove, root)
+        self._collecting.remove(item.index)
         self._hold([result])
 
     def _refuse(self, flights: list[_Flight], why: str) -> None:

@@ -84,7 +84,8 @@ class Work:
             )
         )
         beat_s = max(run.lease_s / BEATS_A_LEASE, 0.1)
-        next_beat_s = time.monotonic() + beat_s
+        # The first beat follows what was held: by then the controller knows all that became of its leases.
+        next_beat_s = time.monotonic()
         while run.generation == generation and not reader.done():
             run.wake.clear()
             while not replies.empty():
@@ -137,7 +138,8 @@ class Work:
     def _beat(self, run: LeasedRun) -> pb.WorkEvent:
         running = run.in_flight
         queued = max(len(running) - self._node.runner.slots, 0)
-        return pb.WorkEvent(beat=pb.WorkEvent.Beat(running=running, queued=queued, draining=self._node.activity.draining))
+        draining = self._node.activity.draining
+        return pb.WorkEvent(beat=pb.WorkEvent.Beat(running=running, queued=queued, draining=draining))
 
     def _open(self, hello: pb.WorkRequest.Hello) -> LeasedRun:
         run = self._runs.get(hello.run_id)

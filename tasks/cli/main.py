@@ -24,6 +24,7 @@ VERBS = {
     "status": ("tasks.cli.nodes", "Ask every node how it fares"),
     "inventory": ("tasks.cli.nodes", "Print the inventory: json, ssh_config, ansible, prometheus"),
     "run": ("tasks.cli.run", "Execute a command once on every node"),
+    "map": ("tasks.cli.map", "Execute a command once for each item, on whichever node is free"),
     "ssh": ("tasks.cli.shell", "Open a shell on a node"),
     "tunnel": ("tasks.cli.shell", "Forward a local port to a node"),
 }

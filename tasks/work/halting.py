@@ -28,8 +28,8 @@ class HaltPolicy:
         if match is None or float(match[3]) <= 0 or (not match[4] and "." in match[3]):
             message = f"--halt {text}: never, or now|soon,fail|success|done=X or X% was expected (soon,fail=10%)"
             raise GaxxError(message)
-        when = typing.cast(typing.Literal["soon", "now"], match[1])
-        what = typing.cast(typing.Literal["fail", "success", "done"], match[2])
+        when = typing.cast("typing.Literal['soon', 'now']", match[1])
+        what = typing.cast("typing.Literal['fail', 'success', 'done']", match[2])
         return cls(when, what, float(match[3]), percent=bool(match[4]))
 
     def reached(self, *, ok: int, bad: int, total: int) -> bool:

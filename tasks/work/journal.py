@@ -233,6 +233,8 @@ class Fold:
             self.failed_on.setdefault(index, []).append(node)
 
     def _event(self, record: dict[str, typing.Any]) -> None:
+        if record["event"] == "given-up":
+            self._attempt(record["index"], 0, "failed", "")
         if record["event"] not in ("cordon", "reopen"):
             return
         node = record.get("node")

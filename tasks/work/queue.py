@@ -77,7 +77,8 @@ class Held(typing.NamedTuple):
     leased_at_s: float
 
 
-class Grant(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grant:
     """An item handed to a node."""
 
     index: int

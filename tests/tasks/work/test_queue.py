@@ -7,7 +7,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from tasks.work.order import Shuffled
-from tasks.work.queue import LOSS_LIMIT, Effect, LeaseQueue, State, Verdict
+from tasks.work.queue import LOSS_LIMIT, Effect, Grant, LeaseQueue, State, Verdict
 
 NODES = ("a", "b", "c")
 
@@ -40,7 +40,7 @@ def test_a_silent_nodes_leases_go_back_and_a_beat_keeps_them() -> None:
     leased(queue, "b", 2)
     queue.heard("b", 9.0)
     assert queue.expire(10.5) == {"a": [0, 1]}
-    assert [grant for grant in queue.lease("b", 9, 10.5)] == [(0, 2), (1, 2)]
+    assert queue.lease("b", 9, 10.5) == [Grant(0, 2), Grant(1, 2)]
 
 
 def test_a_late_result_is_accepted_and_the_second_copy_is_called_off() -> None:
@@ -163,13 +163,13 @@ class QueueMachine(stateful.RuleBasedStateMachine):
 
     @stateful.rule(node=st.sampled_from(NODES), limit=st.integers(1, 8))
     def lease(self, node: str, limit: int) -> None:
-        for index, _ in self.queue.lease(node, limit, self.now_s):
-            assert self.queue.state(index) is State.LEASED
-            self.out[node].add(index)
+        for grant in self.queue.lease(node, limit, self.now_s):
+            assert self.queue.state(grant.index) is State.LEASED
+            self.out[node].add(grant.index)
 
     @stateful.rule(node=st.sampled_from(NODES))
     def speculate(self, node: str) -> None:
-        self.out[node].update(index for index, _ in self.queue.speculate(node, 3, 1.0, self.now_s))
+        self.out[node].update(grant.index for grant in self.queue.speculate(node, 3, 1.0, self.now_s))
 
     @stateful.rule(node=st.sampled_from(NODES), verdict=st.sampled_from(Verdict), pick=st.integers(0, 99), twice=st.booleans())
     def answer(self, node: str, verdict: Verdict, pick: int, twice: bool) -> None:  # noqa: FBT001
@@ -243,8 +243,8 @@ class QueueMachine(stateful.RuleBasedStateMachine):
             self.queue.release(node)
         for _ in range(10 * self.queue.count + 10):
             for node in NODES:
-                for index, _ in self.queue.lease(node, 4, self.now_s):
-                    self.queue.settle(node, index, Verdict.OK)
+                for grant in self.queue.lease(node, 4, self.now_s):
+                    self.queue.settle(node, grant.index, Verdict.OK)
         assert self.queue.finished
 
 
