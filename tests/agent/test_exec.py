@@ -24,7 +24,6 @@ from agent.proto.agent_pb2 import (
 )
 from tests.agent.rig import Outcome, Rig, execute, is_running, start_request, until
 
-
 EOF: object = getattr(grpc.aio, "EOF")  # noqa: B009 - missing in the stubs
 
 
