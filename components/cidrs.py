@@ -25,6 +25,8 @@ _PRIVATE: tuple[Network, ...] = tuple(
     )
 )
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_EMBEDDED_IPV4 = (_MAPPED, ipaddress.IPv6Network("64:ff9b::/96"))
+"""All of IPv4 inside IPv6: written as such, and behind NAT64."""
 _WIDEST_PUBLIC = {4: 16, 6: 32}
 
 
@@ -47,6 +49,8 @@ def parse(text: str) -> Network:
 
 def is_too_wide(network: Network) -> bool:
     """Whether a range is open to the world, or to more of it than anybody can trust."""
+    if isinstance(network, ipaddress.IPv6Network) and any(network.overlaps(whole) for whole in _EMBEDDED_IPV4):
+        return network.prefixlen < _WIDEST_PUBLIC[4] + 96
     return not _is_private(network) and network.prefixlen < _WIDEST_PUBLIC[network.version]
 
 

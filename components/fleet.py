@@ -1,7 +1,6 @@
 """The Fleet component: nodes declared together, each a machine, its single-use secrets and its enrolment."""
 
 import dataclasses
-import typing
 from typing import Any, TypedDict
 
 import pulumi

@@ -3,16 +3,17 @@
 import shutil
 import subprocess
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from agent.install.layout import InstallError, Layout, write
 
 
 def certificate_request(layout: Layout, node: str) -> str:
     """Return a PEM request for the node's TLS key, which is made when there is none."""
+    # Loading it takes longer than the other verbs take as a whole.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     path = layout.tls / "node.key"
     if path.exists():
         key = serialization.load_pem_private_key(path.read_bytes(), None)

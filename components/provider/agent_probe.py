@@ -3,12 +3,12 @@
 import asyncio
 import dataclasses
 
-from agent.client import Identity, open_channel
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agent.client import Identity, open_channel
 from agent.proto import agent_pb2
 from components.authority import Authority
 from components.errors import NodeError
@@ -42,9 +42,10 @@ async def probe(authority: Authority, inputs: Properties) -> agent_pb2.NodeInfo:
             async with open_channel(
                 inputs["address"], AGENT_PORT, inputs["tlsName"], authority.certificate_pem, identity
             ) as channel:
-                return await channel.stub.Info(
+                info: agent_pb2.NodeInfo = await channel.stub.Info(
                     agent_pb2.InfoRequest(), metadata=channel.metadata, timeout=PROBE_LIMIT_S
                 )
+                return info
     except grpc.aio.AioRpcError as error:
         raise NodeError(inputs["node"], f"agent dead or refused: {error.details()}") from error
     except TimeoutError as error:

@@ -33,6 +33,8 @@ _POLL_S = 0.5
 
 _bundle_locks: dict[tuple[str, str], asyncio.Lock] = {}
 _push_locks: dict[str, asyncio.Lock] = {}
+_pushed: set[tuple[str, str]] = set()
+"""(bundle store, bundle) that this process has filled: who waited for it need not ask the node again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,11 +58,12 @@ class Enroller:
         """Over the bootstrap key; raise Refused when it or the host key is not accepted."""
         login = Login(self._inputs["sshUser"], self._inputs["bootstrapPrivateKey"])
         await self._context.status(f"waiting for SSH on {endpoint.host}:{endpoint.port}")
-        result = await self._enrol(endpoint, login, patience_s=CONTACT_LIMIT_S)
-        # Only a contact over the new host key proves that it works: then the old one is forgotten.
+        return await self._enrol(endpoint, login, patience_s=CONTACT_LIMIT_S)
+
+    async def confirm(self, endpoint: Endpoint, result: Result) -> None:
+        """Come back over the new host key: only that proves that it works, and only then the old one is forgotten."""
         renewed = dataclasses.replace(endpoint, host_keys=result.host_keys)
         await self._context.blocking(self._confirm, renewed)
-        return result
 
     async def again(self, endpoint: Endpoint) -> Result:
         """Over a certificate of the authority that is valid for minutes."""
@@ -128,11 +131,12 @@ class Enroller:
         # Nodes that share a bundle store (local ones) need it once: the others see it when their turn comes.
         store = str(facts.get("bundleStore") or self._inputs["node"])
         async with _push_locks.setdefault(store, asyncio.Lock()):
-            facts = await self._context.blocking(session.call, self._verb("facts"))
-            if built.sha256 in facts["bundles"]:
+            if (store, built.sha256) in _pushed:
                 return
             await self._context.status(f"pushing the agent ({built.path.stat().st_size / 1e6:.1f} MB)")
             await self._context.blocking(self._push_bundle, session, built)
+            if facts.get("bundleStore"):
+                _pushed.add((store, built.sha256))
 
     def _push_bundle(self, session: Session, built: bundle.Bundle) -> None:
         data = built.path.read_bytes()

@@ -4,12 +4,12 @@ import time
 import typing
 from collections.abc import Mapping
 
-from components.errors import NodeError, Refused
+from components.errors import GaxxError, NodeError, Refused
 from components.provider import manifest
 from components.provider.agent_probe import probe
 from components.provider.context import Context
 from components.provider.enrolling import Enroller, Result
-from components.provider.resource import Created, Difference, Property, Resource
+from components.provider.resource import Created, Difference, PartialError, Property, Resource
 from components.provider.ssh_session import Endpoint
 from components.provider.wire import Properties
 
@@ -89,7 +89,13 @@ class Enrolment(Resource):
                 raise refusal from None
             await context.status("adopting a node that is enrolled already")
             result = await enroller.again(_endpoint(inputs, keys))
-        return Created(inputs["machineId"], await self._served(context, inputs, result))
+        # From here on the node has its own keys, so the state must know them, whatever else fails.
+        try:
+            await enroller.confirm(endpoint, result)
+            return Created(inputs["machineId"], await self._served(context, inputs, result))
+        except GaxxError as error:
+            outputs = self._outputs(context, inputs, result, health=error.message)
+            raise PartialError(Created(inputs["machineId"], outputs), error) from error
 
     async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
         """Ask the agent whether it serves, and with the settings that we think it has."""
@@ -108,9 +114,12 @@ class Enrolment(Resource):
 
     async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Apply the settings again, in place; this also starts what is dead."""
-        del resource_id
         result = await Enroller(context, news).again(_endpoint(news, tuple(state["sshHostKeys"])))
-        return await self._served(context, news, result)
+        try:
+            return await self._served(context, news, result)
+        except GaxxError as error:
+            outputs = self._outputs(context, news, result, health=error.message)
+            raise PartialError(Created(resource_id, outputs), error) from error
 
     async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
         """The machine goes with everything on it."""
@@ -120,6 +129,9 @@ class Enrolment(Resource):
         info = await probe(context.authority, inputs)
         if not info.runner_alive:
             raise NodeError(inputs["node"], "the agent answers, but its runner does not")
+        return self._outputs(context, inputs, result, health="serving")
+
+    def _outputs(self, context: Context, inputs: Properties, result: Result, *, health: str) -> Properties:
         return {
             "sshHostKeys": list(result.host_keys),
             "agentBuild": result.bundle,
@@ -127,7 +139,7 @@ class Enrolment(Resource):
             "manifestSerial": result.serial,
             "expires": manifest.expiry(inputs),
             "authorityFingerprint": context.authority.fingerprint,
-            "health": "serving",
+            "health": health,
         }
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 
+from components.errors import GaxxError
 from components.provider.context import Context
 from components.provider.wire import UNKNOWN, Properties, contains_unknown
 
@@ -48,6 +49,14 @@ class Created:
 
     id: str
     outputs: Properties
+
+
+class PartialError(GaxxError):
+    """It exists, but does not work yet: the engine is to remember `made`, and the next update mends it."""
+
+    def __init__(self, made: Created, reason: GaxxError) -> None:
+        self.made = made
+        super().__init__(reason.message, hint=reason.hint)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

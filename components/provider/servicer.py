@@ -11,11 +11,11 @@ import grpc
 import grpc.aio
 from google.protobuf import empty_pb2
 from pulumi.provider.server import ProviderServicer as ComponentServicer
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from components.errors import GaxxError
 from components.provider.context import Context, EngineLog
-from components.provider.resource import Difference, Resource
+from components.provider.resource import Difference, PartialError, Resource
 from components.provider.wire import UNKNOWN, Decoded, Properties, decode, encode
 
 VERSION = "0.1.0"
@@ -125,7 +125,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(
                 properties=_encode(resource, resource.preview_created(inputs.values), inputs)
             )
-        async with _guard(call, context):
+        async with _guard(call, context, resource, inputs):
             created = await resource.create(call, inputs.values)
             return provider_pb2.CreateResponse(
                 id=created.id, properties=_encode(resource, {**inputs.values, **created.outputs}, inputs)
@@ -136,7 +136,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Compare with the world; an empty id says that it is gone."""
         resource, call = await self._enter(request.urn, context)
         state = decode(request.properties)
-        async with _guard(call, context):
+        async with _guard(call, context, resource, state):
             found = await resource.read(call, request.id, state.values)
             if found is None:
                 return provider_pb2.ReadResponse(id="")
@@ -156,7 +156,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.UpdateResponse(
                 properties=_encode(resource, resource.preview_updated(state.values, news.values), news)
             )
-        async with _guard(call, context):
+        async with _guard(call, context, resource, news):
             outputs = await resource.update(call, request.id, state.values, news.values)
             return provider_pb2.UpdateResponse(properties=_encode(resource, {**news.values, **outputs}, news))
         raise AssertionError  # the guard has aborted the call
@@ -164,8 +164,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     async def Delete(self, request: provider_pb2.DeleteRequest, context: ServicerContext) -> empty_pb2.Empty:
         """Remove it; gone already is fine."""
         resource, call = await self._enter(request.urn, context)
-        async with _guard(call, context):
-            await resource.delete(call, request.id, decode(request.properties).values)
+        state = decode(request.properties)
+        async with _guard(call, context, resource, state):
+            await resource.delete(call, request.id, state.values)
         return empty_pb2.Empty()
 
     async def _enter(self, urn: str, context: ServicerContext) -> tuple[Resource, Context]:
@@ -179,15 +180,19 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 class _guard:  # noqa: N801 - used as a statement
     """Turns an error of ours into the call's one-line message; anything else into a line plus a debug trace."""
 
-    def __init__(self, call: Context, context: ServicerContext) -> None:
+    def __init__(self, call: Context, context: ServicerContext, resource: Resource, source: Decoded) -> None:
         self._call = call
         self._context = context
+        self._resource = resource
+        self._source = source
 
     async def __aenter__(self) -> None:
         return None
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         del kind, trace
+        if isinstance(error, PartialError):
+            await self._context.abort(grpc.StatusCode.UNKNOWN, str(error), self._partial(error))
         if isinstance(error, GaxxError):
             await self._context.abort(grpc.StatusCode.UNKNOWN, str(error))
         if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
@@ -197,6 +202,16 @@ class _guard:  # noqa: N801 - used as a statement
                 f"unexpected {type(error).__name__}: {error} (`pulumi up --debug` shows where)",
             )
         return False
+
+    def _partial(self, error: PartialError) -> tuple[tuple[str, bytes], ...]:
+        """It exists: the engine remembers it together with what is wrong, and the next update mends it."""
+        values = {**self._source.values, **error.made.outputs}
+        failed = provider_pb2.ErrorResourceInitFailed(
+            id=error.made.id, properties=_encode(self._resource, values, self._source), reasons=[str(error)]
+        )
+        rich = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
+        rich.details.add().Pack(failed)
+        return (("grpc-status-details-bin", rich.SerializeToString()),)
 
 
 def _encode(resource: Resource, values: Properties, source: Decoded) -> typing.Any:
