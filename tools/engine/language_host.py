@@ -26,6 +26,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -330,9 +331,10 @@ def _output(process: subprocess.Popen[bytes]) -> Iterator[language_pb2.RunPlugin
 
     def finish(readers: Sequence[threading.Thread]) -> None:
         process.wait()
+        end = time.monotonic() + LAST_OUTPUT_S
         for reader in readers:
             # Bounded, because a daemon that the plugin started may hold the pipe open for days.
-            reader.join(LAST_OUTPUT_S)
+            reader.join(max(0.0, end - time.monotonic()))
         messages.put(None)
 
     if process.stdout is None or process.stderr is None:
