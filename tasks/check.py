@@ -21,7 +21,9 @@ class Fault:
     text: str
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: "
+        here = pathlib.Path.cwd()
+        path = pathlib.Path(self.file)
+        where = f"{path.relative_to(here) if path.is_relative_to(here) else path}:{self.line}: "
         return f"{where}{self.key}: {self.text}" if self.key else f"{where}{self.text}"
 
 

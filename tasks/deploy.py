@@ -22,6 +22,7 @@ import typing
 from components.errors import GaxxError, Refused
 from tasks import env, identity
 from tasks.inventory import Stack
+from tasks.pulumi_cli import absent
 
 Verb = str
 """Pulumi's own: up, preview, destroy."""
@@ -139,8 +140,7 @@ def _run(line: collections.abc.Sequence[str], root: pathlib.Path) -> _Result:
         said = tail.finish()
         return _Result(code, bool(_LOCKED.search(said)), _locks(said), _refusals(pathlib.Path(events)))
     except FileNotFoundError as error:
-        message = "pulumi is not on PATH"
-        raise GaxxError(message, hint="run `make setup`, then `. .venv/bin/activate`") from error
+        raise absent() from error
     finally:
         pathlib.Path(events).unlink(missing_ok=True)
 

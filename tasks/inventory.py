@@ -6,12 +6,12 @@ Starting Pulumi costs a second or two, reading the cache none: so nothing here a
 import dataclasses
 import json
 import pathlib
-import subprocess
 
 from components import backend, places
 from components.errors import GaxxError, InventoryError
 from components.inventory import Inventory
 from tasks import private
+from tasks.pulumi_cli import PulumiError, pulumi
 
 OUTPUT = "inventory"
 """The stack output that holds it."""
@@ -69,20 +69,13 @@ def find(stack: Stack) -> Found:
 
 def fetch(stack: Stack) -> Found:
     """Ask Pulumi for the stack output and write the cache; raise InventoryError when there is none."""
-    argv = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack.name, "--non-interactive"]
     try:
-        done = subprocess.run(argv, cwd=stack.root, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    except FileNotFoundError as error:
-        message = "pulumi is not on PATH"
-        raise GaxxError(message, hint="run `make setup`, then `. .venv/bin/activate`") from error
-    if done.returncode != 0:
-        reason = _last_line(done.stderr) or f"exit {done.returncode}"
-        message = f"stack {stack.name}: {reason}"
-        raise InventoryError(
-            message, hint=f"`pulumi stack ls` names the stacks; `gaxx up --stack {stack.name}` makes one"
-        )
-    try:
-        outputs = json.loads(done.stdout)
+        said = pulumi(["stack", "output", "--json", "--show-secrets", "--stack", stack.name], stack.root)
+        outputs = json.loads(said)
+    except PulumiError as error:
+        message = f"stack {stack.name}: {error.message}"
+        hint = f"`pulumi stack ls` names the stacks; `gaxx up --stack {stack.name}` brings one up"
+        raise InventoryError(message, hint=hint) from error
     except ValueError as error:
         message = f"stack {stack.name}: `pulumi stack output --json` printed no JSON: {error}"
         raise InventoryError(message) from error
@@ -100,8 +93,3 @@ def _checked(inventory: Inventory, stack: Stack) -> Inventory:
         message = f"the inventory is that of stack {inventory.stack}, not of {stack.name}"
         raise InventoryError(message, hint=f"remove {stack.cache}")
     return inventory
-
-
-def _last_line(stderr: bytes) -> str:
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1].removeprefix("error: ") if lines else ""

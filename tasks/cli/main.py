@@ -1,5 +1,6 @@
 """The `gaxx` program: verbs that load when they are called, and the one place where errors become exit codes."""
 
+import collections.abc
 import errno
 import importlib
 import os
@@ -61,12 +62,12 @@ def gaxx() -> None:
     """
 
 
-def main() -> int:
-    """Run the program; return its exit code."""
+def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+    """Run the program with these arguments, or those of the process; return its exit code."""
     try:
         # Verbs see what `eval "$(gaxx env)"` would have set, whether or not it was.
         os.environ.update(env.chosen())
-        code = gaxx.main(prog_name="gaxx", standalone_mode=False)
+        code = gaxx.main(None if argv is None else list(argv), prog_name="gaxx", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the edge: a user never sees a traceback
         return explain(error)

@@ -30,7 +30,7 @@ from tasks.stdin import Spool, offered
 @click.option("--diff", is_flag=True, help="Show other answers as a diff against the most frequent one.")
 @click.option("--stream", is_flag=True, help="Show output as it comes, each line behind its node's name.")
 @json_option
-@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 def run_command(  # noqa: PLR0913 - one parameter an option
     *,
     stack: str,
@@ -45,7 +45,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     diff: bool,
     stream: bool,
     as_json: bool,
-    argv: tuple[str, ...],
+    command: tuple[str, ...],
 ) -> int:
     """Execute a command once on every node.
 
@@ -61,8 +61,8 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     if not chosen:
         message = f"stack {found.stack.name} has no nodes"
         raise GaxxError(message, hint="its fleets declare none, or none is enrolled")
-    command = Command(
-        tuple(map(os.fsencode, argv)), variables, timeout_s=timeout, fanout=fanout,
+    wanted = Command(
+        tuple(map(os.fsencode, command)), variables, timeout_s=timeout, fanout=fanout,
         output_limit_bytes=output_limit << 20, connect_timeout_s=connect_timeout,
         stdin=Spool() if stdin and offered() else None,
     )  # fmt: skip
@@ -71,7 +71,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     )
     live = Live(tuple(node.name for node in chosen), paper, stream=stream, as_json=as_json)
     try:
-        answer = run.execute(found, chosen, command, live, via=via)
+        answer = run.execute(found, chosen, wanted, live, via=via)
     finally:
         live.close()
     if as_json:
