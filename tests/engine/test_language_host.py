@@ -15,7 +15,7 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from tests.waiting import alive, until
-from tools.engine import language_host
+from tools.engine import language_host, programs
 
 HOST = pathlib.Path(language_host.__file__)
 
@@ -183,7 +183,7 @@ def test_a_plugin_that_ignores_the_interrupt_is_killed_after_the_grace(
     responses = run(host.client, plugin(STUBBORN))
     pid = int(first_line(responses))
     responses.cancel()
-    until(lambda: not alive(pid), deadline_s=language_host.GRACE_S + 15)
+    until(lambda: not alive(pid), deadline_s=programs.GRACE_S + 15)
 
 
 def test_an_interrupted_host_takes_its_plugins_along(

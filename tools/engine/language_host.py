@@ -14,19 +14,14 @@ import concurrent.futures
 import contextlib
 import importlib.machinery
 import importlib.metadata
-import importlib.util
 import json
 import os
 import pathlib
-import queue
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,12 +31,6 @@ from google.protobuf import empty_pb2
 
 BAIL_EXIT_CODE = 32
 """A program's exit code for: failed, and the person has been told why."""
-
-GRACE_S = 5.0
-"""Between SIGINT and SIGKILL; the engine gives a plugin of its own the same time."""
-
-LAST_OUTPUT_S = 1.0
-"""How long the last words of a plugin that has ended are waited for."""
 
 MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
 """The engine's own limit."""
@@ -70,9 +59,13 @@ def _import_protocol() -> None:
 if __name__ == "__main__":
     # Until there is something to take down, an interrupt ends this process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # -I leaves the script's own folder out, and the environment's packages in.
+    sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent))
     _import_protocol()
 
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2  # noqa: E402 - after the line above
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2  # noqa: E402 - after the lines above
+
+from tools.engine.programs import Programs, output  # noqa: E402 - after the lines above
 
 
 class Interpreter(typing.NamedTuple):
@@ -109,71 +102,6 @@ class Interpreter(typing.NamedTuple):
         environment["VIRTUAL_ENV"] = str(self.venv)
         environment["PATH"] = os.pathsep.join((str(self.venv / "bin"), environment.get("PATH", os.defpath)))
         return environment
-
-
-class Programs:
-    """The running programs; each in a process group of its own, none outlives the host."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._closed = False
-        # The kernel ends the program when this host is killed and can do nothing about it itself.
-        # A preexec_fn would do the same, but forks a process full of gRPC's threads.
-        setpriv = shutil.which("setpriv")
-        self._prefix = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
-
-    @contextlib.contextmanager
-    def started(
-        self, argv: Sequence[str], *, cwd: str, environment: Mapping[str, str], output: int | None
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """Run `argv`; when the block is left, the program has gone.
-
-        `output` None: straight to this host's own stdout and stderr, which the engine shows.
-        """
-        with self._lock:
-            if self._closed:
-                message = "the language host is shutting down"
-                raise InterruptedError(message)
-            process = subprocess.Popen(
-                (*self._prefix, *argv),
-                cwd=cwd or None,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                process_group=0,
-            )
-            self._running.add(process)
-        try:
-            yield process
-        finally:
-            self.end(process)
-            with self._lock:
-                self._running.discard(process)
-
-    @staticmethod
-    def end(process: subprocess.Popen[bytes]) -> None:
-        """Ask, wait `GRACE_S`, insist; harmless when the program has ended."""
-        for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            if process.poll() is not None:
-                return
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal_number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_S)
-
-    def end_soon(self, process: subprocess.Popen[bytes]) -> None:
-        """`end` without waiting for it, for callers that must not block."""
-        threading.Thread(target=self.end, args=(process,), daemon=True).start()
-
-    def close(self) -> None:
-        """End all programs, side by side, and start no other."""
-        with self._lock:
-            self._closed = True
-            running = list(self._running)
-        with concurrent.futures.ThreadPoolExecutor(max(1, len(running))) as pool:
-            list(pool.map(self.end, running))
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
@@ -307,7 +235,11 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         command = (str(interpreter.python), "-u", *argv)
         with self._programs.started(command, cwd=directory, environment=environment, output=subprocess.PIPE) as plugin:
             context.add_callback(lambda: self._programs.end_soon(plugin))
-            yield from _output(plugin)
+            for stream, chunk in output(plugin):
+                if stream == "stdout":
+                    yield language_pb2.RunPluginResponse(stdout=chunk)
+                else:
+                    yield language_pb2.RunPluginResponse(stderr=chunk)
             yield language_pb2.RunPluginResponse(exitcode=plugin.wait())
 
     @staticmethod
@@ -316,39 +248,6 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             return Interpreter.of_program(info)
         except FileNotFoundError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{error}; `make setup` makes it")
-
-
-def _output(process: subprocess.Popen[bytes]) -> Iterator[language_pb2.RunPluginResponse]:
-    """What a plugin prints, as it prints it, until it ends."""
-    messages: queue.SimpleQueue[language_pb2.RunPluginResponse | None] = queue.SimpleQueue()
-
-    def read(stream: typing.IO[bytes], field: typing.Literal["stdout", "stderr"]) -> None:
-        while chunk := os.read(stream.fileno(), 65536):
-            if field == "stdout":
-                messages.put(language_pb2.RunPluginResponse(stdout=chunk))
-            else:
-                messages.put(language_pb2.RunPluginResponse(stderr=chunk))
-
-    def finish(readers: Sequence[threading.Thread]) -> None:
-        process.wait()
-        end = time.monotonic() + LAST_OUTPUT_S
-        for reader in readers:
-            # Bounded, because a daemon that the plugin started may hold the pipe open for days.
-            reader.join(max(0.0, end - time.monotonic()))
-        messages.put(None)
-
-    if process.stdout is None or process.stderr is None:
-        message = "the plugin was started without pipes"
-        raise ValueError(message)
-    readers = (
-        threading.Thread(target=read, args=(process.stdout, "stdout"), daemon=True),
-        threading.Thread(target=read, args=(process.stderr, "stderr"), daemon=True),
-    )
-    for reader in readers:
-        reader.start()
-    threading.Thread(target=finish, args=(readers,), daemon=True).start()
-    while (response := messages.get()) is not None:
-        yield response
 
 
 @contextlib.contextmanager
