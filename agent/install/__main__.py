@@ -36,6 +36,7 @@ def apply(layout: Layout) -> Answer:
     restart = settings.install_identity(layout, manifest)
     restart = write(layout.settings / "bundle", manifest["bundle"], 0o644) or restart
     settings.install_access(layout, manifest, getpass.getuser())
+    forwarding_changed = settings.install_forwarding(layout, manifest)
     settings.install_files(layout, manifest)
     environment_changed = settings.install_environment(layout, manifest)
     previous = json.loads(layout.manifest.read_text()) if layout.manifest.exists() else {}
@@ -45,7 +46,7 @@ def apply(layout: Layout) -> Answer:
     started = _services(processes, layout, manifest, restart=restart, reload_runner=environment_changed)
     switched = keys.switch_host_key(layout)
     write(layout.enrolled, f"{manifest['serial']}\n")
-    if switched:
+    if switched or forwarding_changed:
         reload_sshd(layout)
     return {"started": started, "sshHostKey": keys.current_host_key(layout)}
 

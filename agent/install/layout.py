@@ -59,6 +59,11 @@ class Layout:
         return self.root / "etc/ssh/authorized_keys"
 
     @property
+    def forwarding(self) -> pathlib.Path:
+        """What sshd forwards to."""
+        return self.root / "etc/ssh/sshd_config.d/20-gaxx-forwarding.conf"
+
+    @property
     def run(self) -> pathlib.Path:
         """Sockets and pid files."""
         return self.root / "run/gaxx"

@@ -32,6 +32,14 @@ def install_access(layout: Layout, manifest: Manifest, user: str) -> None:
     write(layout.settings / "tokens", tokens)
 
 
+def install_forwarding(layout: Layout, manifest: Manifest) -> bool:
+    """Install where SSH may forward to: the agent and its metrics, nothing else; return whether sshd must read it."""
+    address = manifest["address"]
+    hosts = dict.fromkeys(("127.0.0.1", f"[{address}]" if ":" in address else address))
+    targets = [f"{host}:{port}" for host in hosts for port in (manifest["agentPort"], manifest["metricsPort"])]
+    return write(layout.forwarding, f"PermitOpen {' '.join(targets)}\n", 0o644)
+
+
 def install_environment(layout: Layout, manifest: Manifest) -> bool:
     """Install what items see in their environment; return whether it changed."""
     environment = {**manifest["env"], "GAXX_NODE": manifest["node"], "GAXX_FLEET": manifest.get("fleet", "")}
