@@ -1,6 +1,6 @@
 """Stack configuration into one frozen value: read once, at the edge, with all faults told together.
 
-    components/operators, components/fleet_settings   the parts
+    components/operators, components/fleet_settings   the parts (and declared_content of a fleet)
     components/cloud_table                            defaults and limits of each cloud
     components/cidrs                                  what is too open
 
@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from components.authority import Authority
 from components.cloud_table import Cloud
 from components.errors import GaxxError, SettingsError
-from components.fleet_settings import FileSpec, FleetSettings, read_fleet
+from components.declared_content import FileSpec
+from components.fleet_settings import FleetSettings, read_fleet
 from components.operators import OperatorSettings, read_operators
 from components.settings_reader import Faults, Reader, format_duration, parse_duration, shown
 
