@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 from components.authority import Authority
 from components.cloud_table import Cloud
-from components.errors import GaxxError, SettingsError
 from components.declared_content import FileSpec
+from components.errors import GaxxError, SettingsError
 from components.fleet_settings import FleetSettings, read_fleet
 from components.operators import OperatorSettings, read_operators
 from components.settings_reader import Faults, Reader, format_duration, parse_duration, shown
