@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -63,6 +64,8 @@ class LeasedRun:
     def configure(self, hello: pb.WorkRequest.Hello) -> None:
         """Take a controller's wishes for the items to come."""
         self._hello = hello
+        for file in hello.files:
+            self._receive(file)
         env = {name: value for name, value in hello.env.items() if not name.startswith("GAXX_")}
         env["GAXX_RUN_ID"] = hello.run_id.encode()
         env["GAXX_NODE"] = self._node.manifest.node.encode()
@@ -203,6 +206,25 @@ class LeasedRun:
         """Have the held results on disk; may be called from another thread. Raises OSError."""
         self._held.sync()
 
+    def _receive(self, file: pb.WorkRequest.SentFile) -> None:
+        """Put a file that the command needs into the run's folder. Raises OSError."""
+        if not file.path or Path(file.path).is_absolute() or ".." in Path(file.path).parts:
+            raise OSError(errno.EPERM, "leads out of the run's folder", file.path)
+        self._place(self._run_dir / file.path, file.data, file.mode & 0o755 | 0o640)
+
+    def _place(self, path: Path, data: bytes, mode: int) -> None:
+        """Write a file whole below the run's folder, through no link that an item may have left. Raises OSError."""
+        path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+        if not path.parent.resolve().is_relative_to(self._run_dir.resolve()):
+            raise OSError(errno.ELOOP, "lies behind a symbolic link", str(path))
+        part = path.with_name(f".{path.name}.part")
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as target:
+            target.write(data)
+            os.fchmod(descriptor, mode)
+        part.replace(path)
+
     # From lease to runner
 
     def _submit(self, flights: list[_Flight]) -> None:
@@ -258,9 +280,7 @@ class LeasedRun:
 
     def _write_value(self, item: pb.Item) -> Path:
         path = self._value_file(item)
-        path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-        path.write_bytes(item.value)
-        path.chmod(0o640)
+        self._place(path, item.value, 0o640)
         return path
 
     def _spool(self, item: pb.Item | pb.ItemResult) -> Path:

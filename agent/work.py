@@ -55,7 +55,8 @@ class Work:
         try:
             run = self._open(hello)
         except OSError as fault:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no room for the run: {fault.strerror}")
+            where = f"{fault.filename}: " if fault.filename else ""
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no room for the run: {where}{fault.strerror}")
             raise
         generation = run.attach()
         replies: asyncio.Queue[pb.WorkEvent] = asyncio.Queue()

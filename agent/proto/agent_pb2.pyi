@@ -133,7 +133,7 @@ class Item(_message.Message):
 class WorkRequest(_message.Message):
     __slots__ = ("hello", "lease", "ack", "cancel", "beat", "fetch", "bye")
     class Hello(_message.Message):
-        __slots__ = ("run_id", "env", "cwd", "deadline_s", "stdout_limit_bytes", "stderr_limit_bytes", "slots", "lease_s", "return_globs", "keep_whole_output", "node_rank", "node_count", "item_count", "isolate")
+        __slots__ = ("run_id", "env", "cwd", "deadline_s", "stdout_limit_bytes", "stderr_limit_bytes", "slots", "lease_s", "return_globs", "keep_whole_output", "node_rank", "node_count", "item_count", "isolate", "files")
         class EnvEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,7 @@ class WorkRequest(_message.Message):
         NODE_COUNT_FIELD_NUMBER: _ClassVar[int]
         ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
         ISOLATE_FIELD_NUMBER: _ClassVar[int]
+        FILES_FIELD_NUMBER: _ClassVar[int]
         run_id: str
         env: _containers.ScalarMap[str, bytes]
         cwd: bytes
@@ -169,7 +170,17 @@ class WorkRequest(_message.Message):
         node_count: int
         item_count: int
         isolate: bool
-        def __init__(self, run_id: _Optional[str] = ..., env: _Optional[_Mapping[str, bytes]] = ..., cwd: _Optional[bytes] = ..., deadline_s: _Optional[float] = ..., stdout_limit_bytes: _Optional[int] = ..., stderr_limit_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., lease_s: _Optional[float] = ..., return_globs: _Optional[_Iterable[str]] = ..., keep_whole_output: bool = ..., node_rank: _Optional[int] = ..., node_count: _Optional[int] = ..., item_count: _Optional[int] = ..., isolate: bool = ...) -> None: ...
+        files: _containers.RepeatedCompositeFieldContainer[WorkRequest.SentFile]
+        def __init__(self, run_id: _Optional[str] = ..., env: _Optional[_Mapping[str, bytes]] = ..., cwd: _Optional[bytes] = ..., deadline_s: _Optional[float] = ..., stdout_limit_bytes: _Optional[int] = ..., stderr_limit_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., lease_s: _Optional[float] = ..., return_globs: _Optional[_Iterable[str]] = ..., keep_whole_output: bool = ..., node_rank: _Optional[int] = ..., node_count: _Optional[int] = ..., item_count: _Optional[int] = ..., isolate: bool = ..., files: _Optional[_Iterable[_Union[WorkRequest.SentFile, _Mapping]]] = ...) -> None: ...
+    class SentFile(_message.Message):
+        __slots__ = ("path", "data", "mode")
+        PATH_FIELD_NUMBER: _ClassVar[int]
+        DATA_FIELD_NUMBER: _ClassVar[int]
+        MODE_FIELD_NUMBER: _ClassVar[int]
+        path: str
+        data: bytes
+        mode: int
+        def __init__(self, path: _Optional[str] = ..., data: _Optional[bytes] = ..., mode: _Optional[int] = ...) -> None: ...
     class Lease(_message.Message):
         __slots__ = ("items", "deadline_s")
         ITEMS_FIELD_NUMBER: _ClassVar[int]

@@ -196,6 +196,11 @@ class Fold:
         self.failed_on: dict[int, list[str]] = {}
         """Of items that have failed and yet have no answer."""
         self.lines = 0
+        self.generation = 1
+        """Which input the indexes are positions in: a resumed run may have got another one."""
+        self.sha256 = ""
+        """Of that input; empty while it was not known to be whole."""
+        self._next: Fold | None = None
 
     @classmethod
     def of(cls, path: pathlib.Path) -> "Fold":
@@ -233,12 +238,27 @@ class Fold:
             self.failed_on.setdefault(index, []).append(node)
 
     def _event(self, record: dict[str, typing.Any]) -> None:
-        if record["event"] == "given-up":
-            self._attempt(record["index"], 0, "failed", "")
-        if record["event"] not in ("cordon", "reopen"):
-            return
-        node = record.get("node")
-        for index in record["reopened"]:
+        match record["event"]:
+            case "given-up":
+                self._attempt(record["index"], 0, "failed", "")
+            case "cordon" | "reopen":
+                self._reopen(record["reopened"], record.get("node"))
+            case "spooled":
+                self.sha256 = record["sha256"]
+            case "input":
+                self._next = Fold()
+                self._next.generation = record["generation"]
+            case "carried" if self._next is not None:
+                for index, _, attempt, state in record["items"]:
+                    self._next._attempt(index, attempt, state, "")  # noqa: SLF001 - one of us
+            case "ready" if self._next is not None:
+                # Only now: a controller that died in between has changed nothing.
+                self.states, self.attempts, self.failed_on = self._next.states, self._next.attempts, {}
+                self.generation, self.sha256 = self._next.generation, ""
+                self._next = None
+
+    def _reopen(self, reopened: collections.abc.Iterable[int], node: str | None) -> None:
+        for index in reopened:
             if self.states[index] in (State.FAILED, State.QUARANTINED):
                 self.states[index] = State.PENDING
         for index in [index for index, names in self.failed_on.items() if node in names]:

@@ -82,8 +82,10 @@ class Mapper:
         committer: Committer,
         told: Told,
         *,
+        run_id: str,
         session: int,
     ) -> None:
+        self.run_id = run_id
         self.options = options
         self.queue = queue
         self.lanes: dict[str, Lane] = {}

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import typing
 
 from components import places
@@ -38,6 +39,19 @@ class RunFolder:
         """What has become of its items, unless `--journal` put it elsewhere."""
         own = self.path / JOURNAL
         return pathlib.Path(os.path.realpath(own)) if own.is_symlink() else own
+
+    def sent(self, sha256: str) -> pathlib.Path:
+        """Where the run keeps its own copy of a file that the nodes need: the original may change."""
+        return self.path / "files" / sha256
+
+    def keep(self, source: pathlib.Path, sha256: str) -> None:
+        """Copy a file that the nodes need; raise GaxxError."""
+        try:
+            self.sent(sha256).parent.mkdir(mode=0o700, exist_ok=True)
+            shutil.copyfile(source, self.sent(sha256))
+        except OSError as error:
+            message = f"{error.filename}: {error.strerror}"
+            raise GaxxError(message) from error
 
     @classmethod
     def create(cls, run_id: str, *, journal: pathlib.Path | None = None) -> "RunFolder":

@@ -170,13 +170,21 @@ class Session:
         order = Shuffled(spool.count, options.shuffle) if options.shuffle is not None else None
         queue = LeaseQueue(attempts=options.attempts, lease_s=options.lease_s, order=order)
         self._restore(queue, spool, committer)
-        mapper = Mapper(options, spool, queue, store, committer, self._watcher, session=self._number)
+        mapper = Mapper(
+            options, spool, queue, store, committer, self._watcher, run_id=self.folder.id, session=self._number
+        )
         loop = asyncio.get_running_loop()
-        feeding.follow(lambda: _soon(loop, mapper.grown))
-        mapper.grown()
+
+        def grown() -> None:
+            if spool.complete and source is not None and not queue.complete:
+                committer.event("spooled", items=spool.count, sha256=spool.sha256)
+            mapper.grown()
+
+        feeding.follow(lambda: _soon(loop, grown))
+        grown()
         self._mind_signals(mapper)
-        journal_event = {"session": self._number, "time": time.time(), "nodes": [node.name for node in self._nodes]}
-        committer.event("session", **journal_event)
+        names = [node.name for node in self._nodes]
+        committer.event("session", number=self._number, time=time.time(), nodes=names)
         for rank, node in enumerate(self._nodes):
             mapper.add(NodeStream(way, node, self._hello(rank, spool), mapper))
         self._watcher.begin(mapper)
@@ -254,6 +262,10 @@ class Session:
             node_count=len(self._nodes),
             item_count=spool.count if spool.complete else 0,
             isolate=options.isolate,
+            files=[
+                pb.WorkRequest.SentFile(path=file.path, data=self.folder.sent(file.sha256).read_bytes(), mode=file.mode)
+                for file in options.files
+            ],
         )
 
     def _refresh(self, mapper: Mapper, way: Way, spool: items.Spool) -> None:
