@@ -22,7 +22,7 @@ import typing
 from components.errors import GaxxError, Refused
 from tasks import env, identity
 from tasks.inventory import Stack
-from tasks.pulumi_cli import absent
+from tasks.pulumi_cli import program
 
 Verb = str
 """Pulumi's own: up, preview, destroy."""
@@ -79,7 +79,7 @@ def deploy(
     """
     env.prepare(env.chosen())
     identity.ensure()
-    line = ["pulumi", verb, "--stack", stack.name, *extra]
+    line = [program(), verb, "--stack", stack.name, *extra]
     if not any(word == "-p" or word.startswith("--parallel") for word in extra):
         line += ["--parallel", str(parallelism(node_count(stack)))]
     result = _run(line, stack.root)
@@ -139,8 +139,6 @@ def _run(line: collections.abc.Sequence[str], root: pathlib.Path) -> _Result:
             code = process.wait()
         said = tail.finish()
         return _Result(code, bool(_LOCKED.search(said)), _locks(said), _refusals(pathlib.Path(events)))
-    except FileNotFoundError as error:
-        raise absent() from error
     finally:
         pathlib.Path(events).unlink(missing_ok=True)
 
@@ -208,7 +206,7 @@ def _cancel(stack: Stack, locks: collections.abc.Sequence[Lock], confirm: Confir
     if not confirm(question, certain=certain):
         message = f"stack {stack.name} is locked by {who}, {where}"
         raise GaxxError(message, hint=f"`pulumi cancel --stack {stack.name}` when nobody works on it, or `--yes`")
-    line = ["pulumi", "cancel", "--yes", "--stack", stack.name]
+    line = [program(), "cancel", "--yes", "--stack", stack.name]
     done = subprocess.run(line, cwd=stack.root, stdout=sys.stderr, check=False)
     if done.returncode != 0:
         message = f"pulumi cancel failed with exit code {done.returncode}"

@@ -17,6 +17,7 @@ import typing
 from components import backend, places
 from components.errors import GaxxError
 from tasks import identity, inventory, private
+from tasks.pulumi_cli import program
 
 State = typing.Literal["ok", "warn", "fail"]
 OLDEST_ENGINE = (3, 200)
@@ -55,9 +56,10 @@ def _python() -> Check:
 
 def _engine() -> Check:
     record = pathlib.Path(sys.prefix) / "share" / "gaxx" / "engine.json"
-    path = shutil.which("pulumi")
-    if path is None:
-        return Check("engine", "fail", "pulumi is not on PATH", "run `make setup`, then `. .venv/bin/activate`")
+    try:
+        path = program()
+    except GaxxError as error:
+        return Check("engine", "fail", error.message, error.hint)
     try:
         done = subprocess.run([path, "version"], capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -2,7 +2,9 @@
 
 import collections.abc
 import pathlib
+import shutil
 import subprocess
+import sys
 
 from components.errors import GaxxError
 
@@ -13,20 +15,22 @@ class PulumiError(GaxxError):
 
 def pulumi(words: collections.abc.Sequence[str], root: pathlib.Path, *, stdin: bytes = b"") -> bytes:
     """Run pulumi in the project and return its stdout; raise PulumiError. Secrets go in by `stdin` only."""
-    try:
-        done = subprocess.run(
-            ["pulumi", *words, "--non-interactive"], cwd=root, input=stdin, capture_output=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise absent() from error
+    done = subprocess.run(
+        [program(), *words, "--non-interactive"], cwd=root, input=stdin, capture_output=True, check=False
+    )
     if done.returncode != 0:
         raise PulumiError(last_line(done.stderr) or f"pulumi {words[0]} failed with exit code {done.returncode}")
     return done.stdout
 
 
-def absent() -> GaxxError:
-    """The error that says that there is no Pulumi here."""
-    return GaxxError("pulumi is not on PATH", hint="run `make setup`, then `. .venv/bin/activate`")
+def program() -> str:
+    """The engine that set-up put beside this Python, else the one on PATH; raise GaxxError when there is none."""
+    beside = pathlib.Path(sys.prefix) / "bin" / "pulumi"
+    found = str(beside) if beside.exists() else shutil.which("pulumi")
+    if found is None:
+        message = "pulumi is neither beside this Python nor on PATH"
+        raise GaxxError(message, hint="run `make setup`")
+    return found
 
 
 def last_line(stderr: bytes) -> str:

@@ -37,11 +37,10 @@ class Status:
 
     @property
     def state(self) -> str:
-        """One word: ok, draining, runner-dead, agent-dead, sshd-dead, dead, refused."""
-        if self.agent_ending is Ending.REFUSED:
-            return "refused"
+        """One word: ok, draining, runner-dead, agent-dead, agent-broken, sshd-dead, dead, refused."""
         if self.info is None:
-            return "agent-dead" if self.ssh_banner else "dead"
+            answers = {Ending.REFUSED: "refused", Ending.ERROR: "agent-broken"}
+            return answers.get(self.agent_ending, "agent-dead" if self.ssh_banner else "dead")
         if not self.ssh_banner:
             return "sshd-dead"
         if not self.info.runner_alive:
@@ -53,6 +52,7 @@ class Status:
         """What is dead, and what answers all the same; "" when all is well."""
         sentences = {
             "refused": f"the agent answers, but refuses us: {self.agent_error}",
+            "agent-broken": f"the agent answers with an error of its own: {self.agent_error}",
             "dead": f"the machine is dead: neither agent ({self.agent_error}) nor sshd ({self.ssh_error}) answers",
             "agent-dead": f"the agent is dead ({self.agent_error}); sshd answers",
             "sshd-dead": f"sshd is dead ({self.ssh_error}); the agent answers",
@@ -65,7 +65,7 @@ class Status:
         """Its cells of COLUMNS."""
         ssh = "answers" if self.ssh_banner else "dead"
         if self.info is None:
-            agent = "refuses" if self.agent_ending is Ending.REFUSED else "dead"
+            agent = {"refused": "refuses", "agent-broken": "broken"}.get(self.state, "dead")
             return (self.node, self.state, agent, ssh, "-", "-", "-", "-", "-", listing.left(self.expires))
         info = self.info
         return (
@@ -93,7 +93,7 @@ class Status:
             "node": self.node,
             "state": self.state,
             "fault": self.fault,
-            "agent_answers": self.info is not None or self.agent_ending is Ending.REFUSED,
+            "agent_answers": self.info is not None or self.state in {"refused", "agent-broken"},
             "sshd_answers": bool(self.ssh_banner),
             "agent_error": self.agent_error,
             "ssh_error": self.ssh_error,
@@ -102,8 +102,11 @@ class Status:
         }
         if self.info is not None:
             fields = agent_pb2.NodeInfo.DESCRIPTOR.fields
-            info = {field.name: getattr(self.info, field.name) for field in fields if field.name != "groups"}
-            record["info"] = {**info, "groups": list(self.info.groups)}
+            values = {field.name: getattr(self.info, field.name) for field in fields}
+            # Not protobuf's own JSON: it writes large integers as text.
+            record["info"] = {
+                name: value if isinstance(value, str | int | float) else list(value) for name, value in values.items()
+            }
         return record
 
 

@@ -67,7 +67,11 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
     try:
         # Verbs see what `eval "$(gaxx env)"` would have set, whether or not it was.
         os.environ.update(env.chosen())
-        code = gaxx.main(None if argv is None else list(argv), prog_name="gaxx", standalone_mode=False)
+        if "_GAXX_COMPLETE" in os.environ:
+            gaxx.main(prog_name="gaxx")  # the shell asks for completions; ends the process
+        # Not gaxx.main(): Click would turn a closed pipe into exit code 1.
+        with gaxx.make_context("gaxx", list(sys.argv[1:] if argv is None else argv)) as context:
+            code = gaxx.invoke(context)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the edge: a user never sees a traceback
         return explain(error)
@@ -80,6 +84,8 @@ def explain(error: BaseException) -> int:
     match error:
         case click.exceptions.Exit():
             code = error.exit_code
+        case SystemExit():
+            code = error.code if isinstance(error.code, int) else 0
         case KeyboardInterrupt() | click.Abort():
             code = 130
         case SettingsError():
@@ -88,6 +94,8 @@ def explain(error: BaseException) -> int:
         case GaxxError():
             code = error.exit_code
             say(f"{error.message}; {error.hint}" if error.hint else error.message)
+        case click.exceptions.NoArgsIsHelpError():
+            sys.stderr.write(f"{error.format_message()}\n")
         case click.UsageError():
             # Click's own code for usage is 2, which means refused here.
             where = error.ctx.command_path if error.ctx else "gaxx"

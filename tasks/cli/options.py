@@ -7,6 +7,7 @@ import typing
 
 import click
 
+from components.errors import GaxxError
 from components.inventory import Node
 from tasks import inventory, selection
 
@@ -24,11 +25,14 @@ def find(stack: str, nodes: str = "") -> tuple[inventory.Found, tuple[Node, ...]
     found = inventory.find(inventory.stack_named(stack))
     try:
         return found, selection.select(found.inventory, nodes)
-    except selection.UnknownNodeError:
+    except selection.UnknownNodeError as unknown:
         if not found.cached:
             raise
-    # A node that the cache does not know may have been added from elsewhere.
-    found = inventory.fetch(found.stack)
+        # A node that the cache does not know may have been added from elsewhere.
+        try:
+            found = inventory.fetch(found.stack)
+        except GaxxError:
+            raise unknown from None
     return found, selection.select(found.inventory, nodes)
 
 

@@ -8,10 +8,12 @@ import click
 from components.errors import GaxxError
 from tasks import outcome, report, run
 from tasks.cli.options import coloured, find, json_option, nodes_option, stack_option
-from tasks.command import Command, Via
+from tasks.command import OUTPUT_LIMIT_BYTES, Command, Via
 from tasks.fanout import DEFAULT_FANOUT
 from tasks.live import Live
 from tasks.stdin import Spool, offered
+
+_UNLIMITED = (1 << 63) - 1
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -23,8 +25,8 @@ from tasks.stdin import Spool, offered
 @click.option("--via", type=click.Choice(["agent", "ssh"]), default="agent", show_default=True, help="The way there.")
 @click.option("--stdin/--no-stdin", default=True, help="Give our standard input, when there is one, to every node.")
 @click.option(
-    "--output-limit", type=click.IntRange(min=1), default=16, show_default=True, metavar="MIB",
-    help="Keep so much of each node's stdout and stderr.",
+    "--output-limit", type=click.IntRange(min=1), default=None, metavar="MIB",
+    help="Keep so much of each node's stdout and stderr (16; all when streaming).",
 )  # fmt: skip
 @click.option("--connect-timeout", type=click.FloatRange(min=0.1), default=15, show_default=True, metavar="S")
 @click.option("--diff", is_flag=True, help="Show other answers as a diff against the most frequent one.")
@@ -40,7 +42,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     env: tuple[str, ...],
     via: Via,
     stdin: bool,
-    output_limit: int,
+    output_limit: int | None,
     connect_timeout: float,
     diff: bool,
     stream: bool,
@@ -61,9 +63,10 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     if not chosen:
         message = f"stack {found.stack.name} has no nodes"
         raise GaxxError(message, hint="its fleets declare none, or none is enrolled")
+    unsaid = _UNLIMITED if stream else OUTPUT_LIMIT_BYTES
     wanted = Command(
         tuple(map(os.fsencode, command)), variables, timeout_s=timeout, fanout=fanout,
-        output_limit_bytes=output_limit << 20, connect_timeout_s=connect_timeout,
+        output_limit_bytes=output_limit << 20 if output_limit else unsaid, connect_timeout_s=connect_timeout,
         stdin=Spool() if stdin and offered() else None,
     )  # fmt: skip
     paper = report.Paper(
