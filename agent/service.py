@@ -8,18 +8,19 @@ import platform
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from agent.access import current_principal
-from agent.errors import SAID_BY_AGENT
+from agent.files import Files
 from agent.metrics import disk_bytes, memory_bytes
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
 from agent.proto.agent_pb2_grpc import AgentServicer
 from agent.proto.runner_pb2 import Began, Output
+from agent.refusal import Context, refuse
 from agent.runner_client import RunnerUnavailable, Stream
 
 _log = logging.getLogger("gaxx.agent")
@@ -27,21 +28,15 @@ _log = logging.getLogger("gaxx.agent")
 MAX_SESSIONS = 512
 """Exec calls at once; one more is RESOURCE_EXHAUSTED."""
 
+__all__ = ["AgentService", "Context", "WorkHandler"]
+
 QUIET_S = 0.1
 SWALLOW_S = 5.0
 """After the end of a process its client may go on sending stdin for so long; then the call ends."""
 
-Context = grpc.aio.ServicerContext[Any, Any]
-
 
 WorkHandler = Callable[[AsyncIterator[pb.WorkRequest], Context], AsyncGenerator[pb.WorkEvent, None]]
 """What serves the Work call; its streams are cancelled when the agent stops."""
-
-
-async def refuse(context: Context, status: grpc.StatusCode, message: str) -> NoReturn:
-    """End the call with `status`, marked as the agent's own word."""
-    await context.abort(status, message, (SAID_BY_AGENT,))
-    raise AssertionError(message)
 
 
 class AgentService(AgentServicer):
@@ -50,6 +45,7 @@ class AgentService(AgentServicer):
     def __init__(self, node: Node, *, work: WorkHandler | None = None) -> None:
         self._node = node
         self._work = work
+        self._files = Files(node)
 
     async def Exec(
         self, request_iterator: AsyncIterator[pb.ExecRequest], context: Context
@@ -94,6 +90,20 @@ class AgentService(AgentServicer):
         async with contextlib.aclosing(self._work(request_iterator, context)) as events:
             async for event in events:
                 yield event
+
+    async def Put(
+        self, request_iterator: AsyncIterator[pb.PutRequest], context: Context
+    ) -> AsyncGenerator[pb.PutReply, None]:
+        """Store one file; handed on."""
+        async with contextlib.aclosing(self._files.put(request_iterator, context)) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def Get(self, request: pb.GetRequest, context: Context) -> AsyncGenerator[pb.GetReply, None]:
+        """Read files; handed on."""
+        async with contextlib.aclosing(self._files.get(request, context)) as replies:
+            async for reply in replies:
+                yield reply
 
     async def Info(self, _request: pb.InfoRequest, _context: Context) -> pb.NodeInfo:
         """Say what the node is and does."""
