@@ -57,9 +57,7 @@ class Demo:
 
     def quiet(self, *argv: str) -> str:
         """Run a command and return what it says; show it only when it fails."""
-        done = subprocess.run(
-            argv, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(argv, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
             self.console.print(done.stdout + done.stderr, markup=False)
             raise DemoError(argv[0])
