@@ -49,6 +49,8 @@ def _fleet(args: FirewallArgs) -> FleetSettings:
         "cloud": args.get("cloud"),
         "trustedCidrs": args.get("trusted_cidrs"),
         "sshCidrs": args.get("ssh_cidrs"),
+        # Whether nobody trusted can be right is the fleet's question, and was judged there.
+        "reach": "ssh",
     }
     return parse_fleet({key: value for key, value in entry.items() if value is not None})
 

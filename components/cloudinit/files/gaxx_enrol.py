@@ -164,6 +164,7 @@ def apply(sha256: str) -> Json:
     with tempfile.TemporaryFile() as file:
         file.write(data)
         verify(file, signature, "manifest")
+    fcntl.flock(os.open(ETC, os.O_RDONLY), fcntl.LOCK_EX)
     new = json.loads(data)
     old = read(ETC / "manifest.json")
     for known in read(ETC / "machine.json"), old:
