@@ -110,6 +110,12 @@ def resumed_run(
     Raise Refused when command, files or environment are others than the run's.
     """
     folder = _of_journal(journal_path) if journal_path else _latest(options, fleet, how)
+    if folder is None:
+        # A script that always says --resume need not know whether the first try came as far as a journal.
+        watcher.note("there is nothing to go on with: beginning anew")
+        with new_run(options, source, fleet, journal_path=journal_path) as turn:
+            yield turn
+        return
     with folder.driving():
         _compare(folder, options, how)
         fold = journal.Fold.of(folder.journal)
@@ -185,7 +191,9 @@ def _replace(folder: RunFolder, fold: journal.Fold, spool: Spool, fresh: pathlib
     return spool
 
 
-def _of_journal(path: pathlib.Path) -> RunFolder:
+def _of_journal(path: pathlib.Path) -> RunFolder | None:
+    if not path.exists() or not path.stat().st_size:
+        return None
     first = journal.header(path)
     folder = RunFolder(runs_dir() / str(first["run"]))
     if not folder.manifest.exists():
@@ -194,11 +202,10 @@ def _of_journal(path: pathlib.Path) -> RunFolder:
     return folder
 
 
-def _latest(options: MapOptions, fleet: Fleet, how: Resumption) -> RunFolder:
+def _latest(options: MapOptions, fleet: Fleet, how: Resumption) -> RunFolder | None:
     mine = [folder for folder in all_runs() if folder.read_manifest()["stack"]["name"] == fleet.found.stack.name]
     if not mine:
-        message = f"stack {fleet.found.stack.name} has no run to go on with"
-        raise GaxxError(message, hint="leave out --resume")
+        return None
     same = [folder for folder in mine if folder.read_manifest()["identity"] == options.identity]
     return same[-1] if same and not how.allow_changed else mine[-1]
 

@@ -73,6 +73,7 @@ class NodeStream:
         self._outbox: asyncio.Queue[pb.WorkRequest | None] = asyncio.Queue()
         self._fetches: dict[Fetch, asyncio.Future[pb.WorkEvent.Chunk]] = {}
         self._closing = False
+        self._task: asyncio.Task[None] | None = None
 
     def send(self, request: pb.WorkRequest) -> None:
         """Send when connected; dropped otherwise, because the next welcome settles what the node has."""
@@ -94,6 +95,7 @@ class NodeStream:
 
     async def run(self) -> None:
         """Keep the stream up until cancelled, closed or refused."""
+        self._task = asyncio.current_task()
         failures = 0
         while not (self._closing or self.refused):
             started_s = time.monotonic()
@@ -119,6 +121,8 @@ class NodeStream:
     async def close(self, *, bye: bool) -> None:
         """End the stream; with `bye` the node forgets the run."""
         self._closing = True
+        if self._task is not None and not self.connected:
+            self._task.cancel()
         if self.connected:
             if bye:
                 self.send(pb.WorkRequest(bye=pb.WorkRequest.Bye()))

@@ -185,7 +185,8 @@ class Session:
         self._mind_signals(mapper)
         names = [node.name for node in self._nodes]
         committer.event("session", number=self._number, time=time.time(), nodes=names)
-        for rank, node in enumerate(self._nodes):
+        # Nothing to do is done without asking anybody.
+        for rank, node in enumerate(() if queue.finished else self._nodes):
             mapper.add(NodeStream(way, node, self._hello(rank, spool), mapper))
         self._watcher.begin(mapper)
         refreshed_s = begin_s
@@ -198,7 +199,8 @@ class Session:
             self._watcher.tick()
             if time.monotonic() - refreshed_s > REFRESH_S:
                 refreshed_s = time.monotonic()
-                self._refresh(mapper, way, spool)
+                if not queue.finished:
+                    self._refresh(mapper, way, spool)
 
         try:
             await mapper.run(more)

@@ -42,6 +42,35 @@ class Machine:
     agent: "subprocess.Popen[bytes] | None" = None
     sshd: "subprocess.Popen[bytes] | None" = None
 
+    def start_agent(self) -> None:
+        """Start the agent, for the first time or again after it was killed."""
+        folder = self.folder
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(folder),
+            "GAXX_AGENT_TOKEN_FILE": str(folder / "tokens"),
+            "GAXX_AGENT_TLS_CERT": str(folder / "tls.crt"),
+            "GAXX_AGENT_TLS_KEY": str(folder / "tls.key"),
+            "GAXX_AGENT_CLIENT_CA": str(folder / "ca.crt"),
+            "GAXX_AGENT_ADDRESS": self.node.address,
+            "GAXX_AGENT_PORT": str(AGENT_PORT),
+            "GAXX_AGENT_METRICS_PORT": str(METRICS_PORT),
+            "GAXX_AGENT_MANIFEST": str(folder / "manifest.json"),
+            "GAXX_AGENT_WORK_DIR": str(folder / "work"),
+            "GAXX_AGENT_RUN_DIR": str(folder / "run"),
+        }
+        with (folder / "agent.log").open("ab") as log:
+            self.agent = subprocess.Popen(
+                [sys.executable, "-m", "agent"], cwd=folder, env=environ, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def processes(self) -> list[int]:
+        """The agent and all below it: runner and items."""
+        assert self.agent is not None
+        return [self.agent.pid, *_children(self.agent.pid)]
+
     def kill_agent(self) -> None:
         """End agent and runner at once."""
         _kill(self.agent)
@@ -177,26 +206,7 @@ def _start_agent(machine: Machine, authority: Authority, *principals: Principal)
         ("tokens", "\n".join(f"{who.name} sha256:{token_sha256(who.token)}" for who in principals)),
     ):
         private.create(folder / name, text.encode())
-    environ = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(folder),
-        "GAXX_AGENT_TOKEN_FILE": str(folder / "tokens"),
-        "GAXX_AGENT_TLS_CERT": str(folder / "tls.crt"),
-        "GAXX_AGENT_TLS_KEY": str(folder / "tls.key"),
-        "GAXX_AGENT_CLIENT_CA": str(folder / "ca.crt"),
-        "GAXX_AGENT_ADDRESS": node.address,
-        "GAXX_AGENT_PORT": str(AGENT_PORT),
-        "GAXX_AGENT_METRICS_PORT": str(METRICS_PORT),
-        "GAXX_AGENT_MANIFEST": str(folder / "manifest.json"),
-        "GAXX_AGENT_WORK_DIR": str(folder / "work"),
-        "GAXX_AGENT_RUN_DIR": str(folder / "run"),
-    }
-    with (folder / "agent.log").open("ab") as log:
-        machine.agent = subprocess.Popen(
-            [sys.executable, "-m", "agent"], cwd=folder, env=environ, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+    machine.start_agent()
 
 
 def _start_sshd(machine: Machine, operator: identity.Operator) -> None:
