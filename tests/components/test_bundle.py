@@ -37,13 +37,21 @@ def version() -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, version: str, architecture: str) -> bundle.Bundle:
-    return bundle.build(version, architecture, tmp_path_factory.mktemp("bundles"))
+def sources(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The sources as they are now: somebody may be editing them while the tests run."""
+    return copy_of_the_sources(tmp_path_factory.mktemp("sources"))
 
 
-def copy_of_the_sources(folder: pathlib.Path) -> pathlib.Path:
+@pytest.fixture(scope="module")
+def built(
+    tmp_path_factory: pytest.TempPathFactory, sources: pathlib.Path, version: str, architecture: str
+) -> bundle.Bundle:
+    return bundle.build(version, architecture, tmp_path_factory.mktemp("bundles"), root=sources)
+
+
+def copy_of_the_sources(folder: pathlib.Path, root: pathlib.Path = ROOT) -> pathlib.Path:
     for name in INPUTS:
-        source, target = ROOT / name, folder / name
+        source, target = root / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -55,9 +63,9 @@ def copy_of_the_sources(folder: pathlib.Path) -> pathlib.Path:
 @pytest.mark.engine
 @pytest.mark.timeout(300)
 def test_two_builds_in_two_folders_at_two_times_have_the_same_bytes(
-    tmp_path: pathlib.Path, built: bundle.Bundle, version: str, architecture: str
+    tmp_path: pathlib.Path, sources: pathlib.Path, built: bundle.Bundle, version: str, architecture: str
 ) -> None:
-    copy = copy_of_the_sources(tmp_path / "somewhere" / "else")
+    copy = copy_of_the_sources(tmp_path / "somewhere" / "else", sources)
     # What a checkout may hold beside the sources does not travel.
     (copy / "agent/__pycache__").mkdir()
     (copy / "agent/__pycache__/x.cpython-311.pyc").write_bytes(b"x")
@@ -131,7 +139,7 @@ def test_unpacking_over_something_changes_nothing(tmp_path: pathlib.Path, built:
 def test_the_digest_of_the_sources_follows_what_travels(tmp_path: pathlib.Path, fault: str) -> None:
     copy = copy_of_the_sources(tmp_path)
     before = bundle.source_digest(copy)
-    assert before == bundle.source_digest()
+    assert before == bundle.source_digest(copy_of_the_sources(tmp_path / "again", copy))
     path = copy / {"a source": "agent/__init__.py", "a dependency": "uv.lock"}.get(fault, "components/bundle_unpack.py")
     text = path.read_text()
     path.write_text(
