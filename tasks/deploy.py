@@ -132,7 +132,10 @@ def _run(line: collections.abc.Sequence[str], root: pathlib.Path) -> _Result:
     os.close(descriptor)
     try:
         # stdout stays the terminal, so that Pulumi draws; stderr passes through us, for the words about locks.
-        process = subprocess.Popen([*line, "--event-log", events], cwd=root, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*line, "--event-log", events], cwd=root, stderr=subprocess.PIPE,
+            env={**os.environ, "PULUMI_DEBUG_COMMANDS": "1"},  # without it Pulumi denies that it has an event log
+        )  # fmt: skip
         tail = _Tail(process)
         # Ctrl-C reaches Pulumi by itself, which then ends gently, or at the second at once.
         with _ignoring(signal.SIGINT):

@@ -82,7 +82,7 @@ async def _again(
     operator: identity.Operator,
     interrupt: Interrupt,
 ) -> list[Outcome]:
-    session.listener.note("some nodes do not know us: asking Pulumi whether the cached inventory is old")
+    session.listener.note("some nodes were not reached: asking Pulumi whether the cached inventory is old")
     try:
         newer = await asyncio.to_thread(inventory.fetch, found.stack)
     except GaxxError as error:

@@ -4,6 +4,7 @@ import asyncio
 import collections.abc
 import contextlib
 import dataclasses
+import os
 import time
 
 import grpc
@@ -168,7 +169,9 @@ async def _ask_sshd(node: Node, timeout_s: float) -> tuple[str, str]:
     except TimeoutError:
         return "", f"no banner within {timeout_s:g} s"
     except (OSError, ValueError) as error:
-        return "", (getattr(error, "strerror", None) or str(error)).lower()
+        # asyncio's own words carry the address, which would keep equal reasons from reading as equal.
+        number = getattr(error, "errno", None)
+        return "", (os.strerror(number) if number else str(error)).lower()
     # A forwarded port accepts with nobody behind it: only the protocol's own words count.
     if not line.startswith(_BANNER):
         return "", "connected, but no SSH banner came"

@@ -41,6 +41,10 @@ class Spool:
         # A daemon: nobody waits for an input that never ends once the nodes are done.
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
 
+    def close(self) -> None:
+        """Forget what was kept; nobody follows any more."""
+        self._file.close()
+
     async def chunks(self) -> collections.abc.AsyncIterator[bytes]:
         """Yield the input from its beginning to its end; raise OSError when it could not be read."""
         self.start()
@@ -65,6 +69,8 @@ class Spool:
                 self._file.write(data)
                 self._file.flush()
                 self._tell(len(data))
+        except ValueError:
+            return  # closed: the nodes are done, whatever else comes in
         except OSError as fault:
             error = f"standard input: {fault.strerror}"
         self._tell(0, ended=True, error=error)

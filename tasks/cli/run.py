@@ -63,11 +63,12 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     if not chosen:
         message = f"stack {found.stack.name} has no nodes"
         raise GaxxError(message, hint="its fleets declare none, or none is enrolled")
+    spool = Spool() if stdin and offered() else None
     unsaid = _UNLIMITED if stream else OUTPUT_LIMIT_BYTES
     wanted = Command(
         tuple(map(os.fsencode, command)), variables, timeout_s=timeout, fanout=fanout,
         output_limit_bytes=output_limit << 20 if output_limit else unsaid, connect_timeout_s=connect_timeout,
-        stdin=Spool() if stdin and offered() else None,
+        stdin=spool,
     )  # fmt: skip
     paper = report.Paper(
         sys.stdout.buffer, sys.stderr.buffer, colour_out=coloured(sys.stdout), colour_err=coloured(sys.stderr)
@@ -77,6 +78,8 @@ def run_command(  # noqa: PLR0913 - one parameter an option
         answer = run.execute(found, chosen, wanted, live, via=via)
     finally:
         live.close()
+        if spool is not None:
+            spool.close()
     if as_json:
         sys.stdout.buffer.write(report.json_line(report.ledger(answer.run_id, answer.outcomes, answer.wall_s)))
     elif not stream:

@@ -57,7 +57,7 @@ class Machine:
             "GAXX_AGENT_PORT": str(AGENT_PORT),
             "GAXX_AGENT_METRICS_PORT": str(METRICS_PORT),
             "GAXX_AGENT_MANIFEST": str(folder / "manifest.json"),
-            "GAXX_AGENT_WORK_DIR": str(folder / "work"),
+            "GAXX_AGENT_WORK_DIR": str(folder / "var/lib/gaxx"),
             "GAXX_AGENT_RUN_DIR": str(folder / "run"),
         }
         with (folder / "agent.log").open("ab") as log:
@@ -219,6 +219,8 @@ def _start_sshd(machine: Machine, operator: identity.Operator) -> None:
         f"ListenAddress {machine.node.address}:{SSH_PORT}\nHostKey {host_key}\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nStrictModes no\n"
         "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nAllowStreamLocalForwarding yes\n"
+        # What a local machine's sshd tells its sessions.
+        f"Subsystem sftp internal-sftp\nSetEnv GAXX_ROOT={machine.folder}\n"
     )
     if os.geteuid() == 0:
         pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)

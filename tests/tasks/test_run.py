@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -265,3 +266,13 @@ def _sha256(data: bytes) -> bytes:
     import hashlib
 
     return hashlib.sha256(data).hexdigest().encode()
+
+
+def test_fab_runs_the_same_command(three: Fleet) -> None:
+    (three.root / "fabfile.py").write_text("from tasks.fabric_tasks import namespace\n")
+    argv = ["run", "--nodes", "demo-[1-2]", "--command", "sh -c 'echo \"a b\"; exit 7'"]
+    done = subprocess.run(
+        [pathlib.Path(sys.prefix) / "bin" / "fab", *argv],
+        cwd=three.root, env=three.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (3, b"--- demo-[1-2] (2): exit 7\na b\n"), done.stderr
