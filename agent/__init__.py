@@ -5,3 +5,8 @@ token of the principal that the certificate names. Two processes: `agent` holds 
 `agent.runner` executes items as another user; one Unix socket lies between them.
 This package imports nothing of ours but itself, and neither Pulumi nor Fabric nor paramiko.
 """
+
+import os
+
+# gRPC's core writes lines of its own to stderr, which belongs to our logs and to the user.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 _KEPT_LINES = 2000
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -86,7 +86,7 @@ class Memory(logging.Handler):
         """Return what is kept of a source."""
         return list(self._lines[source])
 
-    async def read(self, source: str, tail: int, *, follow: bool) -> AsyncIterator[str]:
+    async def read(self, source: str, tail: int, *, follow: bool) -> AsyncGenerator[str, None]:
         """Yield the last `tail` lines (0: all that are kept), then, on `follow`, each new one."""
         queue: asyncio.Queue[str] = asyncio.Queue(_KEPT_LINES)
         lines = self.lines(source)

@@ -159,7 +159,8 @@ class RunnerConnection:
         """Connect. Raises RunnerUnavailable when no runner answers in time; keeps trying all the same."""
         self._keeper = asyncio.create_task(self._keep())
         try:
-            await asyncio.wait_for(self._ready.wait(), _STARTED_WITHIN_S)
+            async with asyncio.timeout(_STARTED_WITHIN_S):
+                await self._ready.wait()
         except TimeoutError as fault:
             message = f"no runner answers on {self._socket or 'its socket'} after {_STARTED_WITHIN_S:g} s"
             raise RunnerUnavailable(message) from fault
@@ -230,7 +231,8 @@ class RunnerConnection:
 
     async def _wait_ready(self) -> None:
         try:
-            await asyncio.wait_for(self._ready.wait(), 5)
+            async with asyncio.timeout(5):
+                await self._ready.wait()
         except TimeoutError as fault:
             message = "the runner is down and is being restarted"
             raise RunnerUnavailable(message) from fault
@@ -272,7 +274,8 @@ class RunnerConnection:
             os.close(folder)
         self._transport = transport
         try:
-            await asyncio.wait_for(self._ready.wait(), _STARTED_WITHIN_S)
+            async with asyncio.timeout(_STARTED_WITHIN_S):
+                await self._ready.wait()
         except TimeoutError as fault:
             transport.close()
             message = "the runner accepts but does not answer"

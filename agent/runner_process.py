@@ -66,7 +66,8 @@ class RunnerProcess:
         """Let the child end by itself: at once, or when its detached items have ended."""
         if self._process is not None:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), 0.5)
+                async with asyncio.timeout(0.5):
+                    await self._process.wait()
 
     async def _end(self) -> None:
         if self._process is None:

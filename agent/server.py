@@ -5,7 +5,9 @@ config ─► Agent(config) ─► start (runner, calls on 8088, pages on 9091) 
 
 import asyncio
 import contextlib
+import errno
 import logging
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -100,7 +102,8 @@ class Agent:
         except RunnerUnavailable as fault:
             raise AgentError(str(fault)) from fault
         config = self.config
-        server = self._server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
+        _require_free(config.address, config.port)
+        server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
         add_AgentServicer_to_server(self._service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
@@ -109,7 +112,7 @@ class Agent:
         try:
             self.port = server.add_secure_port(f"{_bracketed(config.address)}:{config.port}", self._credentials())
         except RuntimeError as fault:
-            raise AgentError(_taken(config.address, config.port)) from fault
+            raise AgentError(_taken(config.address, config.port, "it cannot be bound")) from fault
         try:
             context = tls_context(
                 str(config.tls_cert), str(config.tls_key), str(config.client_ca), require_mtls=config.require_mtls
@@ -119,9 +122,10 @@ class Agent:
             message = f"certificate and key in {config.tls_cert} and {config.tls_key} do not fit: {fault.reason}"
             raise ConfigMissing(message) from fault
         except OSError as fault:
-            raise AgentError(_taken(config.address, config.metrics_port)) from fault
+            raise AgentError(_taken(config.address, config.metrics_port, _reason(fault))) from fault
         self._tls = context
         await server.start()
+        self._server = server
         self._health_task = asyncio.create_task(self._keep_health())
         _log.info(
             "agent serves",
@@ -151,7 +155,8 @@ class Agent:
         _log.info("draining", extra={"event": "draining", "why": self.node.activity.why_not_idle})
         await self._health.enter_graceful_shutdown()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.node.activity.wait_quiet(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self.node.activity.wait_quiet()
         await self._stop(_STOP_GRACE_S)
 
     async def stop_now(self) -> None:
@@ -233,5 +238,26 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _taken(address: str, port: int) -> str:
-    return f"cannot listen on {address}:{port}: the port is taken, or the address is not one of this machine"
+def _require_free(address: str, port: int) -> None:
+    """Bind for a moment: gRPC would not say why it cannot. Raises AgentError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen(1)
+        except OSError as fault:
+            raise AgentError(_taken(address, port, _reason(fault))) from fault
+
+
+def _reason(fault: OSError) -> str:
+    reasons = {
+        errno.EADDRINUSE: "the port is taken by another process",
+        errno.EADDRNOTAVAIL: "this machine does not have the address",
+        errno.EACCES: "the port needs privileges",
+    }
+    return reasons.get(fault.errno or 0, fault.strerror or "it cannot be bound")
+
+
+def _taken(address: str, port: int, why: str) -> str:
+    return f"cannot listen on {_bracketed(address)}:{port}: {why}"

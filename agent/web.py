@@ -88,17 +88,20 @@ class MetricsServer:
             self._connections.discard(task)
             writer.close()
             with contextlib.suppress(OSError, asyncio.TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), 2)
+                async with asyncio.timeout(2):
+                    await writer.wait_closed()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wait_s = REQUEST_S
         while True:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), wait_s)
+            async with asyncio.timeout(wait_s):
+                head = await reader.readuntil(b"\r\n\r\n")
             page, extra = self._answer(head, writer)
             keeps = page.status == 200 and b"connection: close" not in head.lower()  # noqa: PLR2004 - OK
             is_head = head.startswith(b"HEAD ")
             writer.write(_response(page, extra, keeps=keeps, is_head=is_head))
-            await asyncio.wait_for(writer.drain(), REQUEST_S)
+            async with asyncio.timeout(REQUEST_S):
+                await writer.drain()
             if not keeps:
                 return
             wait_s = IDLE_S

@@ -200,7 +200,7 @@ async def test_items_see_the_declared_environment_and_nothing_of_the_agent(chann
 
 
 async def test_items_inherit_three_descriptors_and_usual_signals_and_limits(channel: AgentChannel) -> None:
-    script = b"ls /proc/$$/fd | tr '\\n' ' '; ulimit -c; grep -E 'Sig(Ign|Blk)' /proc/$$/status"
+    script = b"ls /proc/$$/fd | tr '\\n' ' '; ulimit -c; grep -E 'Sig(Ign|Blk)' /proc/self/status"
     outcome = await execute(channel, b"sh", b"-c", script)
     fds, _, rest = outcome.stdout.decode().partition(" 0\n")
     assert set(fds.split()) == {"0", "1", "2"}
