@@ -248,7 +248,8 @@ def _exports(folder: pathlib.Path, environment: dict[str, str]) -> dict[str, str
         ["gaxx", "env", "--json"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
-        raise DemoError("gaxx env")
+        step = "gaxx env"
+        raise DemoError(step)
     exports: dict[str, str] = json.loads(done.stdout)
     return exports
 

@@ -53,6 +53,7 @@ NEEDS = (
     Need("passwd", command="useradd"),
     Need("procps", command="ps"),
     Need("python3-venv", module="ensurepip"),
+    Need("sudo", command="visudo"),
     Need("util-linux", command="setpriv"),
 )
 
@@ -74,8 +75,8 @@ def install(needs: Sequence[Need]) -> None:
         raise MachineError(message)
     sys.stderr.write(f"gaxx: installing {names}\n")
     with _no_service_starts():
-        _apt("update")
-        _apt("install", "--yes", "--no-install-recommends", *packages)
+        apt("update")
+        apt("install", "--yes", "--no-install-recommends", *packages)
     if "openssh-server" in packages and shutil.which("systemctl"):
         # The local nodes have sshds of their own; this machine was not asked whether it wants one at its next boot.
         subprocess.run(("systemctl", "disable", "--quiet", "ssh.service"), check=False, capture_output=True)
@@ -85,10 +86,11 @@ def install(needs: Sequence[Need]) -> None:
         raise MachineError(message)
 
 
-def _apt(*arguments: str) -> None:
+def apt(*arguments: str, folder: pathlib.Path | None = None) -> None:
+    """Run apt-get, in `folder` if given. Raises MachineError with the first of its faults."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     argv = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *arguments)
-    answer = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment)
+    answer = subprocess.run(argv, check=False, capture_output=True, text=True, env=environment, cwd=folder)
     if answer.returncode != 0:
         faults = [line for line in (answer.stderr + answer.stdout).splitlines() if line.startswith("E:")]
         words = faults[0] if faults else f"exit code {answer.returncode}"

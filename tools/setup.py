@@ -16,7 +16,7 @@ import pathlib
 import time
 from collections.abc import Iterator
 
-from tools import environment, machine
+from tools import cloud_init, environment, machine
 from tools.engine import __main__ as engine
 from tools.engine import venv as engine_venv
 
@@ -69,6 +69,7 @@ def set_up() -> int:
     if not machine.account_ready():
         machine.make_account()
     environment.sync(ROOT)
+    cloud_init.fetch(ROOT / ".venv")
     code = engine.main(["--venv", str(ROOT / ".venv")])
     if code != 0:
         return code
