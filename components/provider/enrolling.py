@@ -63,7 +63,14 @@ class Enroller:
     async def confirm(self, endpoint: Endpoint, result: Result) -> None:
         """Come back over the new host key: only that proves that it works, and only then the old one is forgotten."""
         renewed = dataclasses.replace(endpoint, host_keys=result.host_keys)
-        await self._context.blocking(self._confirm, renewed)
+        login = await self._context.blocking(self._certified_login)
+        stack = contextlib.ExitStack()
+        # sshd takes the new key by starting itself anew: for a moment nobody listens.
+        session = await self._contact(stack, renewed, login, ssh_session.CONNECT_LIMIT_S)
+        try:
+            await self._context.blocking(session.call, self._verb("confirm"))
+        finally:
+            await self._context.blocking(stack.close)
 
     async def again(self, endpoint: Endpoint) -> Result:
         """Over a certificate of the authority that is valid for minutes."""
@@ -178,10 +185,6 @@ class Enroller:
             raise Refused(message)
         expires = x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc.timestamp()
         return Result((identity["sshHostKey"],), sha256, expires, serial)
-
-    def _confirm(self, endpoint: Endpoint) -> None:
-        with ssh_session.connect(endpoint, self._certified_login()) as session:
-            session.call(self._verb("confirm"))
 
     def _certified_login(self) -> Login:
         key = ed25519.Ed25519PrivateKey.generate()
