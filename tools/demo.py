@@ -113,7 +113,7 @@ def _play(demo: Demo, *, keep: bool) -> int:
             demo.run("gaxx", "run", "--", "sh", "-c", "python3 --version; nproc")
         with demo.phase("Work: a picture in tiles, each on whichever node is free"):
             shutil.rmtree(OUTPUT, ignore_errors=True)
-            demo.run("gaxx", "job", JOB, "--results", str(OUTPUT))
+            demo.run("gaxx", "job", JOB, "--output", str(OUTPUT))
             picture = _assemble(demo)
     finally:
         left = [] if keep else _destroy(demo)
