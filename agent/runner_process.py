@@ -1,7 +1,6 @@
 """The runner that an agent starts for itself, where no service manager does (local nodes)."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -11,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _STARTED_WITHIN_S = 10.0
+_ENDED_WITHIN_S = 2.0
+_LOOK_EVERY_S = 0.01
 
 
 class RunnerProcess:
@@ -21,15 +22,16 @@ class RunnerProcess:
         self._work_dir = work_dir
         self._slots = slots
         self._env_file = run_dir / "items-env.json"
-        self._process: asyncio.subprocess.Process | None = None
         self._count = 0
+        # 0 when there is none that has not been waited for.
+        self._pid = 0
         self._write_env(env)
 
     @property
     def pid(self) -> int:
         """Pid of the child; 0 when there is none."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else 0
+        self._reap()
+        return self._pid
 
     async def start(self) -> Path:
         """Start a child (the one before has ended or is ended) and return its socket. Raises OSError."""
@@ -37,23 +39,25 @@ class RunnerProcess:
         self._count += 1
         # A name of its own: a runner that outlived an earlier agent, for its detached items, keeps its own.
         path = self._run_dir / f"runner-{os.getpid()}-{self._count}.sock"
-        self._process = await asyncio.create_subprocess_exec(
+        # What it says on stderr goes where our log goes.
+        self._pid = os.posix_spawn(  # noqa: ASYNC221 - returns as soon as the child has begun
             sys.executable,
-            "-m",
-            "agent.runner",
-            env=self._environ(path),
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
+            [sys.executable, "-m", "agent.runner"],
+            self._environ(path),
+            file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         )
-        deadline = time.monotonic() + _STARTED_WITHIN_S
+        deadline_s = time.monotonic() + _STARTED_WITHIN_S
         while not path.is_socket():
-            if self._process.returncode is not None:
-                message = f"the runner ended at once with code {self._process.returncode}"
+            if not self.pid:
+                message = "the runner ended at once"
                 raise OSError(message)
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline_s:
                 message = f"the runner made no socket within {_STARTED_WITHIN_S:g} s"
                 raise OSError(message)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(_LOOK_EVERY_S)
         return path
 
     def reload(self, env: Mapping[str, str]) -> None:
@@ -64,18 +68,26 @@ class RunnerProcess:
 
     async def leave(self) -> None:
         """Let the child end by itself: at once, or when its detached items have ended."""
-        if self._process is not None:
-            with contextlib.suppress(asyncio.TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await self._process.wait()
+        await self._wait(_ENDED_WITHIN_S)
 
     async def _end(self) -> None:
-        if self._process is None:
-            return
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        await self._process.wait()
+        if self.pid:
+            os.kill(self._pid, signal.SIGKILL)
+            await self._wait(_STARTED_WITHIN_S)
+
+    async def _wait(self, patience_s: float) -> None:
+        deadline_s = time.monotonic() + patience_s
+        while self.pid and time.monotonic() < deadline_s:  # noqa: ASYNC110 - nothing announces the end of a child
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _reap(self) -> None:
+        if self._pid:
+            try:
+                ended, _ = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = self._pid
+            if ended:
+                self._pid = 0
 
     def _write_env(self, env: Mapping[str, str]) -> None:
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ def _alive(data: bytes) -> Iterator[tuple[int, bool]]:
     stats = dict(all_stats())
     for pid, fields in stats.items():
         session = int(fields[3])
-        if session not in sessions:
+        if session not in sessions or fields[0] == b"Z":
             continue
         detached, began_s = sessions[session]
         leader = stats.get(session)
