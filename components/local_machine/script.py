@@ -46,6 +46,8 @@ def boot(request: dict[str, Any]) -> dict[str, Any]:
     root = pathlib.Path(request["root"])
     marker = root / "machine.json"
     if not marker.exists():
+        # Whoever deleted the folder of a machine that runs has left its processes, and with them its ports.
+        stop(request)
         for folder in ("etc/ssh", "etc/gaxx", "run", "var/log", "var/lib/gaxx", "home"):
             (root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         for file in request["files"]:
