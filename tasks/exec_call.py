@@ -1,6 +1,7 @@
 """One command on one node through its agent: the conversation, and the one Outcome that it ends in."""
 
 import asyncio
+import collections.abc
 import contextlib
 import dataclasses
 import signal
@@ -19,6 +20,7 @@ DEADLINE_GRACE_S = 15.0
 """What a node gets beyond the command's own deadline to report that it killed it."""
 KILL_ANSWER_S = 1.0
 """How long an agent may take to report that it killed, once the user wants to stop now."""
+_START_ATTEMPTS = 3
 
 Stream = typing.Any
 """grpc.aio.StreamStreamCall; grpc-stubs has no types for grpc.aio."""
@@ -52,13 +54,12 @@ class ExecOnNode:
         await asyncio.sleep(KILL_ANSWER_S)
         self._call.cancel()
 
-    async def run(self, call: Stream) -> Outcome:
-        """Hold the conversation and say how it ended."""
-        self._call = call
+    async def run(self, open_call: collections.abc.Callable[[], Stream]) -> Outcome:
+        """Hold the conversation and say how it ended; `open_call` makes a call on which nothing was sent."""
         try:
-            return await self._converse()
+            return await self._converse(open_call)
         except TimeoutError:
-            call.cancel()
+            self._call.cancel()
             if self._started:
                 return self._with_output(Ending.LOST, error="nothing more was heard, also after the deadline")
             bound = f"{self._command.connect_timeout_s:g} s"
@@ -68,7 +69,7 @@ class ExecOnNode:
         except asyncio.CancelledError:
             # Ours when `stop` has cancelled the call; the task's own cancellation goes on.
             own = asyncio.current_task()
-            if not call.cancelled() or (own is not None and own.cancelling()):
+            if self._call is None or not self._call.cancelled() or (own is not None and own.cancelling()):
                 raise
             return self._with_output(Ending.CANCELLED)
         finally:
@@ -77,11 +78,10 @@ class ExecOnNode:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
 
-    async def _converse(self) -> Outcome:
-        call = self._call
+    async def _converse(self, open_call: collections.abc.Callable[[], Stream]) -> Outcome:
         async with asyncio.timeout(self._command.connect_timeout_s):
-            await call.write(self._start)
-            event = await call.read()
+            await self._send_start(open_call)
+            event = await self._next_event()
         async with asyncio.timeout(self._command.timeout_s + DEADLINE_GRACE_S if self._command.timeout_s else None):
             while event:
                 kind = event.WhichOneof("event")
@@ -91,10 +91,30 @@ class ExecOnNode:
                     return self._outcome(event.exited)
                 else:
                     self._take(event.stdout or event.stderr, is_stderr=kind == "stderr")
-                event = await call.read()
+                event = await self._next_event()
         # The stream ended without the last event: the status says why.
-        details = await call.details() or "the agent ended the call without saying how the command ended"
-        return self._failed(await call.code(), details)
+        details = await self._call.details() or "the agent ended the call without saying how the command ended"
+        return self._failed(await self._call.code(), details)
+
+    async def _send_start(self, open_call: collections.abc.Callable[[], Stream]) -> None:
+        for attempt in range(_START_ATTEMPTS):
+            self._call = open_call()
+            try:
+                await self._call.write(self._start)
+            except asyncio.InvalidStateError:
+                return  # ended already, with a status that the next read tells
+            except grpc.aio.AioRpcError as error:
+                # An agent that refuses while we still write: gRPC then loses the agent's status to an error of its
+                # own. Nothing was started, so that asking once more is harmless and mostly tells.
+                if error.code() is not grpc.StatusCode.INTERNAL or attempt == _START_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    async def _next_event(self) -> typing.Any:
+        # Not read(): when a write of stdin fails because the command has ended, gRPC calls the whole call failed,
+        # and read() then withholds the events that have arrived already, the exit code among them.
+        return await self._call._read()  # noqa: SLF001
 
     def _begun(self) -> None:
         self._started = True

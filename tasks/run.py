@@ -144,7 +144,7 @@ class _Session:
         try:
             with interrupt.watching(call):
                 async with self._reach.open(node) as agent:
-                    outcome = await call.run(agent.stub.Exec(metadata=agent.metadata))
+                    outcome = await call.run(functools.partial(agent.stub.Exec, metadata=agent.metadata))
         except Refused as error:
             return Outcome(node.name, Ending.REFUSED, error=error.message.removeprefix(f"{node.name}: "), started=False)
         except NodeError as error:

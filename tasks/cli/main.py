@@ -26,6 +26,8 @@ VERBS = {
     "inventory": ("tasks.cli.nodes", "Print the inventory: json, ssh_config, ansible, prometheus"),
     "run": ("tasks.cli.run", "Execute a command once on every node"),
     "map": ("tasks.cli.map", "Execute a command once for each item, on whichever node is free"),
+    "job": ("tasks.cli.job", "Execute a template of jobs/ as a map"),
+    "runs": ("tasks.cli.runs", "What became of runs: show, attach, diff, cancel, explain"),
     "ssh": ("tasks.cli.shell", "Open a shell on a node"),
     "tunnel": ("tasks.cli.shell", "Forward a local port to a node"),
 }
