@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,7 +24,7 @@ pulumi.export("inventory", pulumi.Output.secret(json.loads(known) if {as_object}
 
 
 @pytest.fixture(params=[True, False], ids=["object", "text"])
-def up(three: Fleet, request: pytest.FixtureRequest) -> Fleet:
+def up(three: Fleet, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """The standing stack with an engine behind it, whose output is the inventory in force."""
     definition = {
         "name": "gaxx",
@@ -36,7 +37,8 @@ def up(three: Fleet, request: pytest.FixtureRequest) -> Fleet:
     (three.root / "stacks").mkdir(exist_ok=True)
     pulumi(three, "stack", "select", "--create", STACK)
     pulumi(three, "up", "--yes", "--skip-preview", "--stack", STACK)
-    return three
+    yield three
+    pulumi(three, "stack", "rm", "--yes", "--force", STACK)
 
 
 def pulumi(fleet: Fleet, *argv: str) -> None:
