@@ -9,22 +9,22 @@ from tests.stack.project import Project, fleet, new_project
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Agent bundles are built once a session."""
-    return tmp_path_factory.mktemp("cache")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Built once a session."""
+    return tmp_path_factory.mktemp("bundles")
 
 
 @pytest.fixture
-def project(shared_cache: pathlib.Path) -> Iterator[Project]:
+def project(bundles: pathlib.Path) -> Iterator[Project]:
     """A throw-away project without a stack."""
-    with new_project(shared_cache) as made:
+    with new_project(bundles) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def standing(shared_cache: pathlib.Path) -> Iterator[Project]:
+def standing(bundles: pathlib.Path) -> Iterator[Project]:
     """The stack `demo` of three nodes, up for all tests of a module; who breaks it mends it."""
-    with new_project(shared_cache) as made:
+    with new_project(bundles) as made:
         made.create("demo", fleet(3))
         made.up()
         yield made

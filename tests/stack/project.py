@@ -72,6 +72,11 @@ class Project:
         return self.home / "local-state/gaxx"
 
     @property
+    def cache(self) -> pathlib.Path:
+        """What can be made again: inventories, and the bundles that projects share."""
+        return self.home / "cache/gaxx"
+
+    @property
     def nodes_folder(self) -> pathlib.Path:
         """Where this project's local machines live."""
         return pathlib.Path(self.environment["GAXX_STATE_DIR"]) / "nodes"
@@ -184,14 +189,14 @@ class Project:
         return sorted(path.name for path in self.nodes_folder.glob("*/*") if path.name != ".bundles")
 
 
-def _environment(base: pathlib.Path, cache: pathlib.Path) -> dict[str, str]:
+def _environment(base: pathlib.Path) -> dict[str, str]:
     home = base / "home"
     return {
         "PATH": f"{ROOT / '.venv/bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "USER": "tester",
-        "XDG_CACHE_HOME": str(cache),
+        "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_STATE_HOME": str(home / "local-state"),
         "GAXX_STATE_DIR": str(base / "state"),
@@ -206,15 +211,20 @@ def _environment(base: pathlib.Path, cache: pathlib.Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def new_project(cache: pathlib.Path) -> Iterator[Project]:
-    """Make a project; afterwards destroy its stacks and prove that nothing is left of them."""
+def new_project(bundles: pathlib.Path) -> Iterator[Project]:
+    """Make a project; afterwards destroy its stacks and prove that nothing is left of them.
+
+    Agent bundles come from the folder `bundles`, and are put there.
+    """
     # Not below pytest's 0700 folders: the account that runs root's nodes must get there. And short: sockets.
     base = pathlib.Path(tempfile.mkdtemp(prefix="gaxx-", dir="/tmp"))
     base.chmod(0o711)
-    project = Project(base, _environment(base, cache))
+    project = Project(base, _environment(base))
     (base / "state").mkdir(mode=0o711)
     for folder in (project.home, project.home / "backend"):
         folder.mkdir(mode=0o700)
+    project.cache.mkdir(parents=True)
+    (project.cache / "bundles").symlink_to(bundles)
     (project.folder / "stacks").mkdir(parents=True)
     for name in ("agent", "components", "policy", "jobs", ".venv", "__main__.py", "fabfile.py", "tasks"):
         if (ROOT / name).exists():
@@ -241,6 +251,6 @@ def assert_nothing_left(project: Project) -> None:
     assert list(project.nodes_folder.rglob("*")) == [], "no file of a machine"
     assert list(project.private.glob("authorities/*")) == [], "no key"
     assert list(project.private.glob("addresses/*")) == [], "no claim of an address"
-    assert list(pathlib.Path(project.environment["XDG_CACHE_HOME"]).glob("gaxx/inventory/*")) == [], "no inventory"
+    assert list(project.cache.glob("inventory/*")) == [], "no inventory"
     for stack in project.stacks:
         assert project.resources(stack) == [], f"nothing in the state of {stack}"
