@@ -65,7 +65,7 @@ class LeasedRun:
         """Take a controller's wishes for the items to come."""
         self._hello = hello
         for file in hello.files:
-            self._receive(file)
+            self._receive(file, self._run_dir)
         env = {name: value for name, value in hello.env.items() if not name.startswith("GAXX_")}
         env["GAXX_RUN_ID"] = hello.run_id.encode()
         env["GAXX_NODE"] = self._node.manifest.node.encode()
@@ -74,6 +74,7 @@ class LeasedRun:
         if hello.item_count:
             env["GAXX_ITEM_COUNT"] = b"%d" % hello.item_count
         env["GAXX_RUN_DIR"] = os.fsencode(self._run_dir)
+        env["GAXX_WORK_DIR"] = os.fsencode(self._home)
         # Everything that is the same for all items, copied for each by the protobuf library at C's speed.
         self._pattern = Spawn(
             work_dir=os.fsencode(self._home if hello.cwd else self._run_dir),
@@ -206,16 +207,18 @@ class LeasedRun:
         """Have the held results on disk; may be called from another thread. Raises OSError."""
         self._held.sync()
 
-    def _receive(self, file: pb.WorkRequest.SentFile) -> None:
-        """Put a file that the command needs into the run's folder. Raises OSError."""
-        if not file.path or Path(file.path).is_absolute() or ".." in Path(file.path).parts:
-            raise OSError(errno.EPERM, "leads out of the run's folder", file.path)
-        self._place(self._run_dir / file.path, file.data, file.mode & 0o755 | 0o640)
+    def _receive(self, file: pb.SentFile, folder: Path) -> Path:
+        """Put a file that the command needs into a folder and return where it lies. Raises OSError."""
+        path = Path(os.fsdecode(file.path))
+        if not path.parts or path.is_absolute() or ".." in path.parts:
+            raise OSError(errno.EPERM, "leads out of the run's folder", str(path))
+        self._place(folder / path, file.data, file.mode & 0o755 | 0o640)
+        return folder / path
 
     def _place(self, path: Path, data: bytes, mode: int) -> None:
-        """Write a file whole below the run's folder, through no link that an item may have left. Raises OSError."""
+        """Write a file whole below the home, through no link that an item may have left. Raises OSError."""
         path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-        if not path.parent.resolve().is_relative_to(self._run_dir.resolve()):
+        if not path.parent.resolve().is_relative_to(self._home.resolve()):
             raise OSError(errno.ELOOP, "lies behind a symbolic link", str(path))
         part = path.with_name(f".{path.name}.part")
         part.unlink(missing_ok=True)
@@ -270,10 +273,26 @@ class LeasedRun:
         if flight.deadline_s:
             command.deadline_s = flight.deadline_s
         if self._hello.isolate:
-            spawn.work_dir = os.fsencode(self._run_dir / _tag(item))
+            spawn.work_dir = os.fsencode(self._item_folder(item))
             command.cwd = b""
+            self._link_files(self._item_folder(item))
+        for file in item.files:
+            self._receive(file, self._item_folder(item))
         spawn.spool = os.fsencode(self._spool(item))
         return spawn
+
+    def _link_files(self, folder: Path) -> None:
+        """Let an item in a folder of its own see what was sent for the command."""
+        for file in self._hello.files:
+            path = folder / os.fsdecode(file.path)
+            path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+            path.symlink_to(self._run_dir / os.fsdecode(file.path))
+
+    def _item_folder(self, item: pb.Item) -> Path:
+        """Where an item works: a folder of its own, or the one of all."""
+        if self._hello.isolate:
+            return self._run_dir / _tag(item)
+        return self._home / os.fsdecode(self._hello.cwd) if self._hello.cwd else self._run_dir
 
     def _value_file(self, item: pb.Item) -> Path:
         return self._run_dir / ".items" / _tag(item)
@@ -299,7 +318,8 @@ class LeasedRun:
                 continue
             result = self._result(flight.item, finished)
             self._node.metrics.executed(finished.exit.ending, finished.exit.wall_s, item=True)
-            if self._hello.isolate or self._hello.return_globs or flight.item.return_globs:
+            item = flight.item
+            if self._hello.isolate or self._hello.return_globs or item.return_globs:
                 self._collecting.append(flight.item.index)
                 self._start(self._collect(flight.item, result))
             else:
@@ -326,9 +346,7 @@ class LeasedRun:
 
     async def _collect(self, item: pb.Item, result: pb.ItemResult) -> None:
         """Take the item's files before anything else can change them, then let its result go."""
-        root = self._run_dir / _tag(item) if self._hello.isolate else Path(os.fsdecode(self._pattern.work_dir))
-        if self._hello.cwd and not self._hello.isolate:
-            root /= os.fsdecode(self._hello.cwd)
+        root = self._item_folder(item)
         globs = [os.fsencode(glob) for glob in self._hello.return_globs] + list(item.return_globs)
         if globs and result.exit.ending in (pb.EXITED, pb.SIGNALED, pb.DEADLINE):
             held = self._files(result)

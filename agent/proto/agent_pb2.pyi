@@ -115,20 +115,32 @@ class Exit(_message.Message):
     def __init__(self, ending: _Optional[_Union[Ending, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., error: _Optional[str] = ..., wall_s: _Optional[float] = ..., user_s: _Optional[float] = ..., system_s: _Optional[float] = ..., max_rss_bytes: _Optional[int] = ..., stdout_bytes: _Optional[int] = ..., stderr_bytes: _Optional[int] = ..., stdout_cut: bool = ..., stderr_cut: bool = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("index", "attempt", "lease", "argv", "value", "return_globs")
+    __slots__ = ("index", "attempt", "lease", "argv", "value", "return_globs", "files")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     RETURN_GLOBS_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     index: int
     attempt: int
     lease: int
     argv: _containers.RepeatedScalarFieldContainer[bytes]
     value: bytes
     return_globs: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, index: _Optional[int] = ..., attempt: _Optional[int] = ..., lease: _Optional[int] = ..., argv: _Optional[_Iterable[bytes]] = ..., value: _Optional[bytes] = ..., return_globs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    files: _containers.RepeatedCompositeFieldContainer[SentFile]
+    def __init__(self, index: _Optional[int] = ..., attempt: _Optional[int] = ..., lease: _Optional[int] = ..., argv: _Optional[_Iterable[bytes]] = ..., value: _Optional[bytes] = ..., return_globs: _Optional[_Iterable[bytes]] = ..., files: _Optional[_Iterable[_Union[SentFile, _Mapping]]] = ...) -> None: ...
+
+class SentFile(_message.Message):
+    __slots__ = ("path", "data", "mode")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    path: bytes
+    data: bytes
+    mode: int
+    def __init__(self, path: _Optional[bytes] = ..., data: _Optional[bytes] = ..., mode: _Optional[int] = ...) -> None: ...
 
 class WorkRequest(_message.Message):
     __slots__ = ("hello", "lease", "ack", "cancel", "beat", "fetch", "bye")
@@ -170,17 +182,8 @@ class WorkRequest(_message.Message):
         node_count: int
         item_count: int
         isolate: bool
-        files: _containers.RepeatedCompositeFieldContainer[WorkRequest.SentFile]
-        def __init__(self, run_id: _Optional[str] = ..., env: _Optional[_Mapping[str, bytes]] = ..., cwd: _Optional[bytes] = ..., deadline_s: _Optional[float] = ..., stdout_limit_bytes: _Optional[int] = ..., stderr_limit_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., lease_s: _Optional[float] = ..., return_globs: _Optional[_Iterable[str]] = ..., keep_whole_output: bool = ..., node_rank: _Optional[int] = ..., node_count: _Optional[int] = ..., item_count: _Optional[int] = ..., isolate: bool = ..., files: _Optional[_Iterable[_Union[WorkRequest.SentFile, _Mapping]]] = ...) -> None: ...
-    class SentFile(_message.Message):
-        __slots__ = ("path", "data", "mode")
-        PATH_FIELD_NUMBER: _ClassVar[int]
-        DATA_FIELD_NUMBER: _ClassVar[int]
-        MODE_FIELD_NUMBER: _ClassVar[int]
-        path: str
-        data: bytes
-        mode: int
-        def __init__(self, path: _Optional[str] = ..., data: _Optional[bytes] = ..., mode: _Optional[int] = ...) -> None: ...
+        files: _containers.RepeatedCompositeFieldContainer[SentFile]
+        def __init__(self, run_id: _Optional[str] = ..., env: _Optional[_Mapping[str, bytes]] = ..., cwd: _Optional[bytes] = ..., deadline_s: _Optional[float] = ..., stdout_limit_bytes: _Optional[int] = ..., stderr_limit_bytes: _Optional[int] = ..., slots: _Optional[int] = ..., lease_s: _Optional[float] = ..., return_globs: _Optional[_Iterable[str]] = ..., keep_whole_output: bool = ..., node_rank: _Optional[int] = ..., node_count: _Optional[int] = ..., item_count: _Optional[int] = ..., isolate: bool = ..., files: _Optional[_Iterable[_Union[SentFile, _Mapping]]] = ...) -> None: ...
     class Lease(_message.Message):
         __slots__ = ("items", "deadline_s")
         ITEMS_FIELD_NUMBER: _ClassVar[int]

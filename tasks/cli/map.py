@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import shlex
 import sys
 import typing
 
@@ -12,14 +13,17 @@ import click
 
 from components.errors import GaxxError
 from tasks import words
-from tasks.cli.options import coloured, find, json_option, nodes_option, print_json, stack_option
+from tasks.cli.options import coloured, find, json_option, nodes_option, print_json, stack_option, table
 
 if typing.TYPE_CHECKING:
+    from components.inventory import Node
     from tasks.work.begin import Fleet, Turn
+    from tasks.work.job_template import Job
     from tasks.work.options import MapOptions
-    from tasks.work.session import Watcher
+    from tasks.work.session import Shown, Watcher
 
 CLOSED_PIPE = 141
+FIRST_SHOWN = 5
 
 
 @click.command("map", context_settings={"allow_interspersed_args": False})
@@ -45,7 +49,7 @@ CLOSED_PIPE = 141
 @click.option("--isolate", is_flag=True, help="Each item in a fresh folder of its own on the node.")
 @click.option("--slots", type=click.IntRange(0), default=0, metavar="N", help="Items at once on a node; else its own.")
 @click.option("--rate", type=click.FloatRange(min=0), default=0, metavar="N", help="Start at most N items a second.")
-@click.option("--canary", type=click.IntRange(0), default=0, metavar="N", help="First N items on one node; then the rest.")
+@click.option("--canary", type=click.IntRange(0), default=0, metavar="N", help="First N items on one node first.")
 @click.option("--output-limit", type=click.IntRange(min=1), default=16, show_default=True, metavar="MIB")
 @click.option("--keep-whole-output", is_flag=True, help="Keep what is beyond the limit in outputs/ on the node.")
 @click.option("--lease", "lease_s", type=click.FloatRange(min=0.5), default=30, show_default=True, metavar="S")
@@ -54,7 +58,7 @@ CLOSED_PIPE = 141
 @click.option("--detach", is_flag=True, help="Leave it to a process in the background; see `gaxx runs`.")
 @json_option
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
-def map_command(
+def map_command(  # noqa: PLR0913 - the options that say how, not what
     *,
     stack: str,
     source: typing.BinaryIO,
@@ -135,10 +139,12 @@ def drive(
     *,
     as_json: bool,
     detach: bool = False,
+    background: bool = False,
 ) -> int:
     """Drive a run to its end, or hand it to a process in the background; return the exit code."""
     with opened as turn:
-        ended = None if detach else turn.drive(fleet, watcher, as_json=as_json)
+        shown: Shown = "nothing" if background else "events" if as_json else "outputs"
+        ended = None if detach else turn.drive(fleet, watcher, shown=shown)
         if ended is None:
             turn.spool_all()
     if ended is None:
@@ -158,9 +164,36 @@ def drive(
     return ended.exit_code
 
 
+def show_split(job: "Job", source: typing.BinaryIO, nodes: collections.abc.Sequence["Node"], *, as_json: bool) -> int:
+    """Say how a job's items would spread over the nodes, and show the first commands; execute nothing."""
+    commands = []
+    total = 0
+    for total, argv in enumerate(_commands(job.options, source), 1):
+        if total <= FIRST_SHOWN:
+            commands.append([os.fsdecode(part) for part in argv])
+    slots = {node.name: job.options.slots or node.slots for node in nodes}
+    shares = {name: total * number / sum(slots.values()) for name, number in slots.items()}
+    if as_json:
+        rows = [{"node": name, "slots": slots[name], "share": round(shares[name], 1)} for name in slots]
+        print_json({"event": "split", "job": job.name, "items": total, "nodes": rows, "first": commands})
+        return 0
+    sys.stdout.write(f"{job.name}: {job.description}\n")
+    sys.stdout.write(f"{total} items, pulled by whichever node is free; shares at equal speed:\n")
+    table(("node", "slots", "items"), ((name, str(slots[name]), f"{shares[name]:.0f}") for name in slots))
+    sys.stdout.write("first commands:\n" + "".join(f"  {shlex.join(argv)}\n" for argv in commands))
+    if job.merge.type != "none":
+        sys.stdout.write(f"outputs: {job.merge.type} at {job.options.output}\n")
+    return 0
+
+
 def show_commands(options: "MapOptions", source: typing.BinaryIO) -> int:
     """Print each item's command as a shell would take it; execute nothing."""
-    import shlex
+    for argv in _commands(options, source):
+        sys.stdout.buffer.write(os.fsencode(shlex.join(map(os.fsdecode, argv))) + b"\n")
+    return 0
+
+
+def _commands(options: "MapOptions", source: typing.BinaryIO) -> collections.abc.Iterator[list[bytes]]:
     import tempfile
 
     from tasks.work.items import Spool, blocks
@@ -174,10 +207,8 @@ def show_commands(options: "MapOptions", source: typing.BinaryIO) -> int:
         index = 0
         while index < spool.count:
             for item in spool.read(index, spool.count - index):
-                argv = [os.fsdecode(part) for part in template.command(item, index)]
-                sys.stdout.buffer.write(os.fsencode(shlex.join(argv)) + b"\n")
+                yield template.command(item, index)
                 index += 1
-    return 0
 
 
 def hint_at_placeholders(options: "MapOptions", watcher: "Watcher") -> None:

@@ -13,10 +13,11 @@ from components.inventory import Node
 from tasks.command import new_run_id
 from tasks.inventory import Found
 from tasks.work import carry, journal, provenance
+from tasks.work.intake import Input
 from tasks.work.items import Spool
 from tasks.work.options import MapOptions
 from tasks.work.run_folder import RunFolder, all_runs, runs_dir
-from tasks.work.session import Ended, Input, Session, Watcher
+from tasks.work.session import Ended, Session, Shown, Watcher
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ class Turn:
     number: int
     retry_failed: bool = False
 
-    def drive(self, fleet: Fleet, watcher: Watcher, *, as_json: bool = False) -> Ended:
+    def drive(self, fleet: Fleet, watcher: Watcher, *, shown: Shown = "outputs") -> Ended:
         """Drive it until it is over; blocks. Raise GaxxError when the controller itself cannot go on."""
         session = Session(
             self.folder, self.options, fleet.found, fleet.nodes, watcher,
-            number=self.number, retry_failed=self.retry_failed, as_json=as_json,
+            number=self.number, retry_failed=self.retry_failed, shown=shown,
         )  # fmt: skip
         return session.run(self.spool, self.source)
 
@@ -79,6 +80,7 @@ def new_run(
         folder.write_manifest(
             {
                 "created": time.time(),
+                "cwd": str(pathlib.Path.cwd()),
                 "session": 1,
                 "identity": options.identity,
                 "options": options.as_dict(),

@@ -15,11 +15,10 @@ from tasks.work.queue import State
 _BATCH = 1000
 _NAMES = {State.OK: "ok", State.FAILED: "failed", State.QUARANTINED: "quarantined"}
 _MATCHED = """
-    SELECT n.place, o.place, o.attempt, o.state FROM
+    SELECT n.place, o.place, o.attempt, o.state, o.offset, o.length FROM
         (SELECT digest, place, row_number() OVER (PARTITION BY digest ORDER BY place) AS occurrence FROM new) n
     JOIN
-        (SELECT digest, place, attempt, state, row_number() OVER (PARTITION BY digest ORDER BY place) AS occurrence
-         FROM old) o
+        (SELECT *, row_number() OVER (PARTITION BY digest ORDER BY place) AS occurrence FROM old) o
     USING (digest, occurrence) ORDER BY n.place
 """
 
@@ -31,6 +30,8 @@ class Carried(typing.NamedTuple):
     before: int
     attempt: int
     state: str
+    offset: int
+    length: int
 
 
 def carry(journal: pathlib.Path, fold: Fold, spool: Spool, folder: pathlib.Path) -> collections.abc.Iterator[Carried]:
@@ -43,9 +44,12 @@ def carry(journal: pathlib.Path, fold: Fold, spool: Spool, folder: pathlib.Path)
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.execute("BEGIN")
-        database.execute("CREATE TABLE old (place INTEGER PRIMARY KEY, digest TEXT, attempt INTEGER, state TEXT)")
+        database.execute(
+            "CREATE TABLE old"
+            " (place INTEGER PRIMARY KEY, digest TEXT, attempt INTEGER, state TEXT, offset INTEGER, length INTEGER)"
+        )
         database.execute("CREATE TABLE new (place INTEGER PRIMARY KEY, digest TEXT)")
-        database.executemany("INSERT OR REPLACE INTO old VALUES (?, ?, ?, ?)", _answered(journal, fold))
+        database.executemany("INSERT OR REPLACE INTO old VALUES (?, ?, ?, ?, ?, ?)", _answered(journal, fold))
         database.executemany("INSERT INTO new VALUES (?, ?)", _items(spool))
         for row in database.execute(_MATCHED):
             yield Carried(*row)
@@ -54,7 +58,7 @@ def carry(journal: pathlib.Path, fold: Fold, spool: Spool, folder: pathlib.Path)
         path.unlink(missing_ok=True)
 
 
-def _answered(journal: pathlib.Path, fold: Fold) -> collections.abc.Iterator[tuple[int, str, int, str]]:
+def _answered(journal: pathlib.Path, fold: Fold) -> collections.abc.Iterator[tuple[int, str, int, str, int, int]]:
     """Read the digests of the items that the journal's latest input has answers for."""
     generation = coming = 1
     for record in records(journal):
@@ -66,18 +70,21 @@ def _answered(journal: pathlib.Path, fold: Fold) -> collections.abc.Iterator[tup
         # Carried items come before their input is in force.
         if (coming if record.get("event") == "carried" else generation) != fold.generation:
             continue
-        for index, name in _digests(record):
+        for index, name, output in _digests(record):
             if index < len(fold.states) and (state := _NAMES.get(State(fold.states[index]))):
-                yield index, name, fold.attempts[index], state
+                yield index, name, fold.attempts[index], state, *output
 
 
-def _digests(record: dict[str, typing.Any]) -> collections.abc.Iterator[tuple[int, str]]:
-    if "item" in record:
-        yield record["index"], record["item"]
+def _digests(record: dict[str, typing.Any]) -> collections.abc.Iterator[tuple[int, str, tuple[int, int]]]:
+    if record.get("state") in _NAMES.values():
+        offset, length = record.get("stdout", (0, 0))
+        yield record["index"], record["item"], (offset, length)
     elif record.get("event") == "carried":
         # The journal names carried items by their digest too: the lines of the old input have other indexes.
-        for (index, *_), name in zip(record["items"], record["digests"], strict=True):
-            yield index, name
+        for (index, *_), name, (offset, length) in zip(
+            record["items"], record["digests"], record["stdout"], strict=True
+        ):
+            yield index, name, (offset, length)
 
 
 def _items(spool: Spool) -> collections.abc.Iterator[tuple[int, str]]:
@@ -103,4 +110,8 @@ def batches(
 
 
 def _event(batch: list[Carried], spool: Spool) -> dict[str, typing.Any]:
-    return {"items": batch, "digests": [digest(spool.read(entry.place, 1)[0]) for entry in batch]}
+    return {
+        "items": [entry[:4] for entry in batch],
+        "digests": [digest(spool.read(entry.place, 1)[0]) for entry in batch],
+        "stdout": [entry[4:] for entry in batch],
+    }

@@ -2,6 +2,7 @@
 
 import base64
 import collections.abc
+import dataclasses
 import json
 import os
 import pathlib
@@ -54,6 +55,21 @@ class Printer:
         if data:
             file.write(data)
             file.flush()
+
+
+class SilentPrinter(Printer):
+    """Prints nothing: nobody watches."""
+
+    def show(self, answers: collections.abc.Sequence[Answer]) -> None:
+        """Leave the batch in the run's folder."""
+
+
+class QuietPrinter(Printer):
+    """Prints the items' stderr only: their stdout is put together at the end."""
+
+    def show(self, answers: collections.abc.Sequence[Answer]) -> None:
+        """Print a batch."""
+        super().show([dataclasses.replace(answer, stdout=b"", stdout_file="") for answer in answers])
 
 
 class OrderedPrinter(Printer):

@@ -7,10 +7,12 @@ import asyncio
 import collections.abc
 import contextlib
 import dataclasses
+import os
 import time
 import typing
 
 from agent.proto import agent_pb2 as pb
+from components.inventory import Node
 from tasks.work.commit import KINDS, Committer, Returned, fetch
 from tasks.work.durations import Durations
 from tasks.work.halting import HaltPolicy
@@ -19,7 +21,7 @@ from tasks.work.node_stream import NodeStream
 from tasks.work.options import MapOptions
 from tasks.work.pace import Pace
 from tasks.work.queue import Effect, Grant, LeaseQueue, State, Verdict
-from tasks.work.results import ResultStore
+from tasks.work.results import ResultStore, ReturnedFileError
 
 TICK_S = 0.25
 BACKLOG_LIMIT_BYTES = 64 * 1024 * 1024
@@ -32,6 +34,10 @@ READER_GONE_S = 2.0
 """Who closed the pipe expects us to go quickly."""
 SICK_S = (1.0, 2.0, 5.0, 10.0, 20.0)
 """A node that gives items back without having started them gets nothing for so long."""
+SENT_LIMIT_BYTES = 32 * 1024 * 1024
+"""Of a file that travels with an item."""
+SENT_AHEAD_BYTES = 16 * 1024 * 1024
+"""Of such files at one node."""
 ATTEMPT_LIMIT_BYTES = 2 * READ_LIMIT_BYTES
 
 
@@ -108,6 +114,8 @@ class Mapper:
         self._last_tick_s = time.monotonic()
         self._alone_since_s = time.monotonic()
         self._tokens = 0.0
+        self._has_files = bool(options.returns or options.sends)
+        self._sent_bytes = self._sent_items = 0
         self._canary = _Canary(options.canary) if options.canary else None
 
     # Nodes
@@ -118,8 +126,24 @@ class Mapper:
         self.queue.join(stream.name, time.monotonic())
         self._streams[stream.name] = asyncio.create_task(stream.run())
 
+    def renew(self, node: Node) -> None:
+        """The inventory has changed: another machine may have taken the node's place, keys may be others."""
+        lane = self.lanes[node.name]
+        if lane.stream.node.machine_id != node.machine_id:
+            self._told.note(f"{node.name} is another machine now")
+            self.queue.lost(node.name)
+            lane.stream.reconnect(node)
+        lane.stream.node = node
+        if lane.stream.refused:
+            lane.stream.refused = False
+            self.queue.holders[node.name].draining = False
+            self._streams[node.name] = asyncio.create_task(lane.stream.run())
+
     def drain(self, name: str) -> None:
         """Give a node nothing more: it leaves the fleet."""
+        if self.queue.holders[name].draining:
+            return
+        self._told.note(f"{name} leaves the fleet: it gets nothing more")
         self.queue.holders[name].draining = True
         self.lanes[name].stream.send(pb.WorkRequest(cancel=pb.WorkRequest.Cancel()))
 
@@ -320,6 +344,8 @@ class Mapper:
             return self._canary.target(lane.stream.name)
         left = pending if self.queue.complete else max(pending, 1 << 20)
         target = lane.pace.target(now_s, left=left, nodes=len(self.lanes))
+        if self._sent_items:
+            target = min(target, max(lane.pace.slots, SENT_AHEAD_BYTES * self._sent_items // self._sent_bytes))
         if self.options.rate:
             holding = len(self.queue.holders[lane.stream.name].holding)
             target = min(target, holding + int(self._tokens))
@@ -338,22 +364,48 @@ class Mapper:
         for grant, value in self._values(grants):
             self._committer.leased(grant.index, value)
             argv = self._template.command(value, grant.index)
-            items.append(
-                pb.Item(
-                    index=grant.index,
-                    attempt=grant.attempt,
-                    lease=self._lease_id,
-                    argv=argv,
-                    value=value,
-                    return_globs=self.options.own_returns(value, grant.index) if self.options.returns else (),
-                )
-            )
+            item = pb.Item(index=grant.index, attempt=grant.attempt, lease=self._lease_id, argv=argv, value=value)
             size += 2 * len(value) + 64
+            if self._has_files:
+                try:
+                    size += self._add_files(item, value)
+                except (OSError, ReturnedFileError) as error:
+                    self._fail_here(lane, item, str(error))
+                    continue
+            items.append(item)
             if size > ATTEMPT_LIMIT_BYTES:
                 lane.stream.send(_leased(items, deadline_s))
                 items, size = [], 0
         if items:
             lane.stream.send(_leased(items, deadline_s))
+
+    def _add_files(self, item: pb.Item, value: bytes) -> int:
+        """Add what travels with the item and what is to come back; return how many bytes that is. Raise OSError."""
+        item.return_globs.extend(self.options.own_returns(value, item.index))
+        size = 0
+        for path in self.options.own_sends(value, item.index):
+            self._store.target(item.index, path)
+            with open(path, "rb") as file:  # noqa: PTH123 - bytes
+                data = file.read(SENT_LIMIT_BYTES + 1)
+                mode = os.fstat(file.fileno()).st_mode & 0o777
+            if len(data) > SENT_LIMIT_BYTES:
+                message = f"{os.fsdecode(path)} is longer than {SENT_LIMIT_BYTES >> 20} MiB: `gaxx put` it to the nodes"
+                raise ReturnedFileError(message)
+            item.files.append(pb.SentFile(path=path, data=data, mode=mode))
+            size += len(data)
+        if size:
+            self._sent_bytes += size
+            self._sent_items += 1
+        return size
+
+    def _fail_here(self, lane: Lane, item: pb.Item, error: str) -> None:
+        """Settle an item that cannot even be sent."""
+        exit_ = pb.Exit(ending=pb.SPAWN_FAILED, error=error)
+        now_s = time.time()
+        result = pb.ItemResult(
+            index=item.index, attempt=item.attempt, lease=item.lease, exit=exit_, start_unix_s=now_s, end_unix_s=now_s
+        )
+        self._settle(lane, Returned(lane.stream, result))
 
     def _values(self, grants: list[Grant]) -> collections.abc.Iterator[tuple[Grant, bytes]]:
         """Read the items' bytes, neighbours together."""

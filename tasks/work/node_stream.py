@@ -8,11 +8,12 @@ import typing
 
 import grpc
 
-from agent.client import Identity, own_certificate_fault
+from agent.client import own_certificate_fault
 from agent.proto import agent_pb2 as pb
 from components.errors import GaxxError
 from components.inventory import Node
-from tasks import failure
+from tasks import failure, identity
+from tasks.inventory import Found
 from tasks.outcome import Ending
 from tasks.reach import Reach
 
@@ -47,12 +48,17 @@ class Fetch(typing.NamedTuple):
     offset: int
 
 
-class Way(typing.NamedTuple):
-    """How the nodes of the stack are reached, and as whom."""
+class Way:
+    """How the nodes of the stack are reached, and as whom; raise Refused when we are none of its operators."""
 
-    reach: Reach
-    identity: Identity
-    authority_pem: str
+    def __init__(self, found: Found) -> None:
+        self.renew(found)
+
+    def renew(self, found: Found) -> None:
+        """Go on with this inventory: keys and certificates may have been rotated."""
+        self.identity = identity.agent_identity(found.inventory, identity.load())
+        self.authority_pem = found.inventory.authority_certificate
+        self.reach = Reach(found, self.identity)
 
 
 class NodeStream:
@@ -73,6 +79,7 @@ class NodeStream:
         self._outbox: asyncio.Queue[pb.WorkRequest | None] = asyncio.Queue()
         self._fetches: dict[Fetch, asyncio.Future[pb.WorkEvent.Chunk]] = {}
         self._closing = False
+        self._call: typing.Any = None
         self._task: asyncio.Task[None] | None = None
 
     def send(self, request: pb.WorkRequest) -> None:
@@ -107,6 +114,12 @@ class NodeStream:
                 self.refused = error.exit_code == 2  # noqa: PLR2004 - Refused and its kin
             except grpc.RpcError as error:
                 self._failed(error)
+            except asyncio.CancelledError:
+                # Ours when `reconnect` has cancelled the call; the task's own cancellation goes on.
+                task = asyncio.current_task()
+                if self._call is None or not self._call.cancelled() or (task is not None and task.cancelling()):
+                    raise
+                self.reason = "another machine has taken its place"
             finally:
                 self._disconnected()
             if self._closing:
@@ -117,6 +130,12 @@ class NodeStream:
             self._listener.disconnected(self, self.reason)
             failures = 0 if time.monotonic() - started_s > _BACK_OFF_S[-1] else failures + 1
             await asyncio.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S)) - 1])
+
+    def reconnect(self, node: Node) -> None:
+        """Begin anew with another machine of the same name."""
+        self.node = node
+        if self._call is not None:
+            self._call.cancel()
 
     async def close(self, *, bye: bool) -> None:
         """End the stream; with `bye` the node forgets the run."""
@@ -130,7 +149,7 @@ class NodeStream:
 
     async def _once(self) -> None:
         async with self._way.reach.open(self.node) as agent:
-            call = agent.stub.Work(metadata=agent.metadata)
+            call = self._call = agent.stub.Work(metadata=agent.metadata)
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     await call.write(pb.WorkRequest(hello=self._hello))

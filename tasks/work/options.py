@@ -9,6 +9,7 @@ import typing
 
 from tasks.work import shell
 from tasks.work.durations import TimeLimit
+from tasks.work.errors import TemplateError
 from tasks.work.halting import HaltPolicy
 from tasks.work.placeholders import PLACEHOLDER, Template, fill
 
@@ -41,6 +42,8 @@ class MapOptions:
     """Below the operator's work folder on the nodes; "" is the run's own folder there."""
     isolate: bool = False
     files: tuple[SentFile, ...] = ()
+    sends: tuple[bytes, ...] = ()
+    """Files that travel with each item, placeholders not yet filled in; relative to our current folder."""
     returns: tuple[bytes, ...] = ()
     """Globs of files to bring back, placeholders not yet filled in."""
     attempts: int = 1
@@ -64,7 +67,10 @@ class MapOptions:
     speculate: bool = True
     nodes: str = ""
     """Which nodes, as the user wrote it; all when empty."""
-    merge: str = ""
+    quiet_stdout: bool = False
+    """The items' stdout is for merging, not for the terminal."""
+    merge: str = "none"
+    """none, text, jsonl, csv or directory: what the items' stdout is put together to, at `output`."""
     output: str = ""
     job: str = ""
 
@@ -73,6 +79,9 @@ class MapOptions:
         if not self.shell:
             shell.guard(self.argv)
         self.template  # noqa: B018 - it may raise
+        if self.sends and not self.isolate:
+            message = "files travel only with items that have folders of their own (--isolate)"
+            raise TemplateError(message)
         TimeLimit.parse(self.timeout) if self.timeout else None
         HaltPolicy.parse(self.halt)
 
@@ -95,12 +104,15 @@ class MapOptions:
     def own_returns(self, item: bytes, index: int) -> list[bytes]:
         """Globs of one item: what comes from the item stands for itself, whatever characters it has."""
         globs = [glob for glob in self.returns if PLACEHOLDER.search(glob)]
-        lines = item.split(self.delimiter) if self.chunk > 1 else [item]
-        return [
-            PLACEHOLDER.sub(lambda match: _literal(fill(match.group(), line, index + 1)), glob)  # noqa: B023
-            for glob in globs
-            for line in lines
-        ]
+        return [_filled(glob, line, index, _literal) for glob in globs for line in self._lines(item)]
+
+    def own_sends(self, item: bytes, index: int) -> list[bytes]:
+        """Paths of the files that travel with one item."""
+        paths = [_filled(path, line, index, bytes) for path in self.sends for line in self._lines(item)]
+        return list(dict.fromkeys(paths))
+
+    def _lines(self, item: bytes) -> list[bytes]:
+        return item.split(self.delimiter) if self.chunk > 1 else [item]
 
     @property
     def returns_collide(self) -> bool:
@@ -114,6 +126,7 @@ class MapOptions:
             [_text(part) for part in self.argv], self.shell, _text(self.delimiter), self.chunk,
             sorted((name, _text(value)) for name, value in self.env), self.cwd, self.isolate,
             sorted((file.path, file.sha256, file.mode) for file in self.files), [_text(glob) for glob in self.returns],
+            [_text(path) for path in self.sends],
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -122,6 +135,7 @@ class MapOptions:
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         data["argv"] = [_text(part) for part in self.argv]
         data["returns"] = [_text(glob) for glob in self.returns]
+        data["sends"] = [_text(path) for path in self.sends]
         data["delimiter"] = _text(self.delimiter)
         data["env"] = {name: _text(value) for name, value in self.env}
         data["files"] = [dataclasses.asdict(file) for file in self.files]
@@ -133,10 +147,17 @@ class MapOptions:
         fields = dict(data)
         fields["argv"] = tuple(_bytes(part) for part in data["argv"])
         fields["returns"] = tuple(_bytes(glob) for glob in data["returns"])
+        fields["sends"] = tuple(_bytes(path) for path in data["sends"])
         fields["delimiter"] = _bytes(data["delimiter"])
         fields["env"] = tuple((name, _bytes(value)) for name, value in data["env"].items())
         fields["files"] = tuple(SentFile(**file) for file in data["files"])
         return cls(**fields)
+
+
+def _filled(
+    pattern: bytes, item: bytes, index: int, written: collections.abc.Callable[[bytes], bytes]
+) -> bytes:
+    return PLACEHOLDER.sub(lambda match: written(fill(match.group(), item, index + 1)), pattern)
 
 
 def _literal(part: bytes) -> bytes:

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import typing
 
+from components import backend
 from components.inventory import Node
 from tasks.inventory import Found
 
@@ -20,6 +21,7 @@ def gather(found: Found, nodes: collections.abc.Sequence[Node]) -> dict[str, typ
         "controller": platform.node(),
         "user": _user(),
         "backend": known.backend_id,
+        "update": update_of(found),
         "nodes": [
             {"name": node.name, "build": node.agent_build, "image": node.image, "type": node.type, "cloud": node.cloud,
              "region": node.region, "machine": node.machine_id}
@@ -28,13 +30,27 @@ def gather(found: Found, nodes: collections.abc.Sequence[Node]) -> dict[str, typ
     }  # fmt: skip
 
 
+def update_of(found: Found) -> int | None:
+    """Return the number of the stack's latest update; None where the backend would have to be asked.
+
+    A backend in a folder keeps one file an update below .pulumi/history.
+    """
+    url = backend.current_backend_url(found.stack.root)
+    if not url.startswith("file://"):
+        return None
+    path = pathlib.Path(url.removeprefix("file://").split("?", 1)[0]).expanduser()
+    history = found.stack.root / path / ".pulumi" / "history" / found.stack.project / found.stack.name
+    return len(list(history.glob("*.history.json"))) or None
+
+
 def commit(folder: pathlib.Path) -> dict[str, typing.Any] | None:
     """Return the commit that is checked out in `folder`, and whether anything differs from it; None outside of Git."""
     head = _git(folder, "rev-parse", "--verify", "HEAD")
     if head is None:
         return None
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": head.strip(), "dirty": bool(changed), "root": (_git(folder, "rev-parse", "--show-toplevel") or "").strip()}
+    top = _git(folder, "rev-parse", "--show-toplevel") or ""
+    return {"commit": head.strip(), "dirty": bool(changed), "root": top.strip()}
 
 
 def _git(folder: pathlib.Path, *words: str) -> str | None:

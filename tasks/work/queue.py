@@ -309,7 +309,9 @@ class LeaseQueue:
         holder = self.holders[node]
         bad = len(set(list(holder.failed_here)[-holder.recent.count(False) :])) if holder.recent else 0
         others = [
-            other for other in self.holders.values() if other is not holder and other.takes_work and True in other.recent
+            other
+            for other in self.holders.values()
+            if other is not holder and other.takes_work and True in other.recent
         ]
         answers = sum(len(other.recent) for other in others)
         failures = sum(other.recent.count(False) for other in others)
@@ -337,8 +339,6 @@ class LeaseQueue:
         self._returned.clear()
         self._cursor = self.count
 
-    # Below: bookkeeping
-
     def _set(self, index: int, state: State) -> None:
         self._counts[self._states[index]] -= 1
         self._states[index] = state
@@ -355,12 +355,10 @@ class LeaseQueue:
         """Forget one copy; return whether it was the last one."""
         if holder.holding.pop(index, None) is None:
             return False
-        copies = self._copies.get(index, 1)
-        if copies > 2:
-            self._copies[index] = copies - 1
-        elif copies == 2:
-            del self._copies[index]
-        return copies == 1
+        left = self._copies.pop(index, 1) - 1
+        if left > 1:
+            self._copies[index] = left
+        return not left
 
     def _held_by(self, index: int) -> tuple[str, ...]:
         return tuple(node for node, holder in self.holders.items() if index in holder.holding)

@@ -30,7 +30,9 @@ class ReturnedFileError(Exception):
 class ResultStore:
     """The results of one run. `results` is the user's folder of one folder an item, "" when there is none."""
 
-    def __init__(self, folder: pathlib.Path, *, results: str = "", returns_to: str = ".", collide: bool = False) -> None:
+    def __init__(
+        self, folder: pathlib.Path, *, results: str = "", returns_to: str = ".", collide: bool = False
+    ) -> None:
         self._folder = folder
         self._large = folder / LARGE
         self._results = pathlib.Path(results).absolute() if results else None

@@ -89,6 +89,12 @@ class RunFolder:
             raise GaxxError(message)
         return data
 
+    @property
+    def created_s(self) -> float:
+        """When it was begun, as Unix time: names tell it to the second only."""
+        created = self.read_manifest().get("created")
+        return float(created) if isinstance(created, int | float) else 0.0
+
     def options(self) -> MapOptions:
         """Return what the run was asked to do; raise GaxxError."""
         try:
@@ -137,12 +143,12 @@ def runs_dir() -> pathlib.Path:
 
 
 def all_runs() -> list[RunFolder]:
-    """Return every run of this user, oldest first: their names sort by time."""
+    """Return every run of this user, oldest first."""
     try:
-        names = sorted(entry.name for entry in runs_dir().iterdir() if (entry / MANIFEST).exists())
+        folders = [RunFolder(entry) for entry in runs_dir().iterdir() if (entry / MANIFEST).exists()]
     except FileNotFoundError:
         return []
-    return [RunFolder(runs_dir() / name) for name in names]
+    return sorted(folders, key=lambda folder: (folder.id[:15], folder.created_s))
 
 
 def find_run(name: str) -> RunFolder:

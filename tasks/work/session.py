@@ -8,22 +8,21 @@ import collections.abc
 import contextlib
 import dataclasses
 import os
+import pathlib
 import signal
-import stat
 import sys
-import threading
 import time
 import typing
 
 from agent.proto import agent_pb2 as pb
 from components.errors import GaxxError
 from components.inventory import Node
-from tasks import identity, inventory, selection
+from tasks import inventory, selection
 from tasks.inventory import Found
-from tasks.reach import Reach
-from tasks.work import emit, items
+from tasks.work import emit, items, merge
 from tasks.work.commit import Committer
-from tasks.work.journal import Fold, Journal
+from tasks.work.intake import Input
+from tasks.work.journal import Fold, Journal, records
 from tasks.work.ledger import Ledger
 from tasks.work.mapper import Mapper
 from tasks.work.node_stream import NodeStream, Way
@@ -33,13 +32,12 @@ from tasks.work.queue import LeaseQueue, State
 from tasks.work.results import ResultStore
 from tasks.work.run_folder import RunFolder
 
-AHEAD_ITEMS = 1_000_000
-AHEAD_BYTES = 256 * 1024 * 1024
-"""An endless input is read so far ahead of the work, and no further."""
-SHORT_INPUT_S = 0.3
-"""A pipe that ends within so long has a known number of items from the start."""
 REFRESH_S = 2.0
 CLOSED_PIPE = 141
+
+
+Shown = typing.Literal["outputs", "events", "nothing"]
+"""What stdout is for: the items' outputs, JSON events, or (in the background) nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,57 +67,18 @@ class Watcher(typing.Protocol):
         """The run is over: leave the terminal as it was."""
 
 
-class Input:
-    """The items' source: a file that is there already or a pipe that is read while the run goes."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a session works with."""
 
-    def __init__(self, spool: items.Spool, source: typing.BinaryIO | None) -> None:
-        self.error: GaxxError | None = None
-        self._spool = spool
-        self._source = source
-        self._room = threading.Event()
-        self._room.set()
-        self._ended = threading.Event()
-        self._grown: collections.abc.Callable[[], None] = lambda: None
-
-    def read_all(self) -> None:
-        """Spool everything, now; raise SpoolError."""
-        if self._source is not None:
-            for block in items.blocks(self._source):
-                self._spool.feed(block)
-            self._spool.finish()
-
-    def start(self, *, wait_s: float) -> None:
-        """Spool in a thread; return when the input has ended or `wait_s` are over."""
-        if self._source is None:
-            return
-        # A daemon: nobody waits for an input that never ends once the run is over.
-        threading.Thread(target=self._read, name="input", daemon=True).start()
-        self._ended.wait(wait_s)
-
-    def follow(self, grown: collections.abc.Callable[[], None]) -> None:
-        """Call `grown` (from the reading thread) whenever there is more."""
-        self._grown = grown
-
-    def make_room(self, done: int) -> None:
-        """Say how many items are done: reading goes on when it is not too far ahead."""
-        ahead = self._spool.count - done
-        each = self._spool.size_bytes / max(self._spool.count, 1)
-        if ahead > AHEAD_ITEMS and ahead * each > AHEAD_BYTES:
-            self._room.clear()
-        else:
-            self._room.set()
-
-    def _read(self) -> None:
-        try:
-            for block in items.blocks(typing.cast("typing.BinaryIO", self._source)):
-                if self._spool.feed(block):
-                    self._grown()
-                self._room.wait()
-            self._spool.finish()
-        except GaxxError as error:
-            self.error = error
-        self._ended.set()
-        self._grown()
+    spool: items.Spool
+    feeding: Input
+    way: Way
+    store: ResultStore
+    printer: emit.Printer | emit.FolderPrinter
+    journal: Journal
+    committer: Committer
+    mapper: Mapper
 
 
 class Session:
@@ -135,7 +94,7 @@ class Session:
         *,
         number: int,
         retry_failed: bool = False,
-        as_json: bool = False,
+        shown: Shown = "outputs",
     ) -> None:
         self.folder = folder
         self.options = options
@@ -144,8 +103,10 @@ class Session:
         self._watcher = watcher
         self._number = number
         self._retry_failed = retry_failed
-        self._as_json = as_json
+        self._shown = shown
         self._interrupts = 0
+        self._refreshed_s = time.monotonic()
+        self._cache_s = found.stack.cache.stat().st_mtime if found.stack.cache.exists() else 0.0
 
     def run(self, spool: items.Spool, source: typing.BinaryIO | None) -> Ended:
         """Drive the run until it is over; blocks. Raise GaxxError when the controller itself cannot go on."""
@@ -153,14 +114,29 @@ class Session:
 
     async def _run(self, spool: items.Spool, source: typing.BinaryIO | None) -> Ended:
         begin_s = time.monotonic()
+        parts = self._open(spool, source)
+        mapper = parts.mapper
+        self._mind_signals(mapper)
+        names = [node.name for node in self._nodes]
+        parts.committer.event("session", number=self._number, time=time.time(), nodes=names)
+        # Nothing to do is done without asking anybody.
+        for rank, node in enumerate(() if mapper.queue.finished else self._nodes):
+            mapper.add(NodeStream(parts.way, node, self._hello(rank, spool), mapper))
+        self._watcher.begin(mapper)
+        try:
+            await mapper.run(lambda: self._more(parts))
+        finally:
+            self._watcher.end()
+            await mapper.close(bye=mapper.queue.finished)
+        ledger, reason = await self._conclude(parts)
+        code = CLOSED_PIPE if parts.committer.reader_gone else _exit_code(mapper, ledger)
+        return Ended(self.folder.id, ledger, code, reason, time.monotonic() - begin_s)
+
+    def _open(self, spool: items.Spool, source: typing.BinaryIO | None) -> "_Parts":
         options = self.options
-        way = _way(self._found)
+        way = Way(self._found)
         feeding = Input(spool, source)
-        known = source is not None and _is_file(source)
-        if known or options.shuffle is not None:
-            feeding.read_all()
-        else:
-            feeding.start(wait_s=SHORT_INPUT_S)
+        feeding.open(whole=options.shuffle is not None)
         store = ResultStore(
             self.folder.path, results=options.results, returns_to=options.returns_to, collide=options.returns_collide
         )
@@ -182,48 +158,49 @@ class Session:
 
         feeding.follow(lambda: _soon(loop, grown))
         grown()
-        self._mind_signals(mapper)
-        names = [node.name for node in self._nodes]
-        committer.event("session", number=self._number, time=time.time(), nodes=names)
-        # Nothing to do is done without asking anybody.
-        for rank, node in enumerate(() if queue.finished else self._nodes):
-            mapper.add(NodeStream(way, node, self._hello(rank, spool), mapper))
-        self._watcher.begin(mapper)
-        refreshed_s = begin_s
+        return _Parts(spool, feeding, way, store, printer, journal, committer, mapper)
 
-        def more() -> None:
-            nonlocal refreshed_s
-            if feeding.error is not None:
-                raise feeding.error
-            feeding.make_room(queue.done)
-            self._watcher.tick()
-            if time.monotonic() - refreshed_s > REFRESH_S:
-                refreshed_s = time.monotonic()
-                if not queue.finished:
-                    self._refresh(mapper, way, spool)
+    def _more(self, parts: "_Parts") -> None:
+        """What is done at every tick, beside the run itself; raise SpoolError when the input cannot be read on."""
+        if parts.feeding.error is not None:
+            raise parts.feeding.error
+        queue = parts.mapper.queue
+        parts.feeding.make_room(queue.done)
+        self._watcher.tick()
+        if time.monotonic() - self._refreshed_s > REFRESH_S and not queue.finished:
+            self._refreshed_s = time.monotonic()
+            self._refresh(parts)
 
-        try:
-            await mapper.run(more)
-        finally:
-            self._watcher.end()
-            complete = queue.finished
-            await mapper.close(bye=complete)
-        if not committer.reader_gone:
-            await asyncio.to_thread(printer.finish)
-        ledger = queue.ledger(interrupted=mapper.stop is not None and mapper.stop.interrupted)
+    async def _conclude(self, parts: "_Parts") -> tuple[Ledger, str]:
+        """Show what waits, write the ledger, merge the outputs."""
+        mapper = parts.mapper
+        if not parts.committer.reader_gone:
+            await asyncio.to_thread(parts.printer.finish)
+        ledger = mapper.queue.ledger(interrupted=mapper.stop is not None and mapper.stop.interrupted)
         reason = mapper.stop.reason if mapper.stop else ""
-        journal.event("ledger", run=self.folder.id, time=time.time(), reason=reason, **ledger.as_dict())
-        journal.sync()
-        journal.close()
-        store.close()
-        code = CLOSED_PIPE if committer.reader_gone else _exit_code(mapper, ledger)
-        return Ended(self.folder.id, ledger, code, reason, time.monotonic() - begin_s)
+        parts.journal.event("ledger", run=self.folder.id, time=time.time(), reason=reason, **ledger.as_dict())
+        parts.journal.sync()
+        parts.journal.close()
+        if self.options.merge != "none" and ledger.ok:
+            count = await asyncio.to_thread(self._merge, parts.store)
+            self._watcher.note(f"{self.options.output}: the outputs of {count} items")
+        parts.store.close()
+        return ledger, reason
+
+    def _merge(self, store: ResultStore) -> int:
+        fold = Fold.of(self.folder.journal)
+        outputs = merge.outputs_of(records(self.folder.journal), fold, store)
+        return merge.merge(self.options.merge, outputs, pathlib.Path(self.options.output))
 
     def _printer(self, store: ResultStore) -> emit.Printer | emit.FolderPrinter:
         out, err = sys.stdout.buffer, sys.stderr.buffer
         printer: emit.Printer
-        if self._as_json:
+        if self._shown == "nothing":
+            printer = emit.SilentPrinter(store, out, err)
+        elif self._shown == "events":
             printer = emit.JsonPrinter(store, out, self.folder.id)
+        elif self.options.quiet_stdout:
+            printer = emit.QuietPrinter(store, out, err)
         elif self.options.keep_order:
             printer = emit.OrderedPrinter(store, out, err, self.folder.path / "order")
         else:
@@ -265,27 +242,35 @@ class Session:
             item_count=spool.count if spool.complete else 0,
             isolate=options.isolate,
             files=[
-                pb.WorkRequest.SentFile(path=file.path, data=self.folder.sent(file.sha256).read_bytes(), mode=file.mode)
+                pb.SentFile(
+                    path=os.fsencode(file.path), data=self.folder.sent(file.sha256).read_bytes(), mode=file.mode
+                )
                 for file in options.files
             ],
         )
 
-    def _refresh(self, mapper: Mapper, way: Way, spool: items.Spool) -> None:
-        """Notice nodes that joined or left the fleet: the cached inventory is written by every `up`."""
+    def _refresh(self, parts: "_Parts") -> None:
+        """Notice nodes that joined, left or were replaced: the cached inventory is written by every `up`."""
         try:
-            found = inventory.find(self._found.stack) if self._found.stack.cache.exists() else self._found
+            changed_s = self._found.stack.cache.stat().st_mtime
+            if changed_s == self._cache_s:
+                return
+            found = inventory.find(self._found.stack)
             chosen = selection.select(found.inventory, self.options.nodes)
-        except GaxxError:
+        except (GaxxError, OSError):
+            # Being written just now, or the stack is being taken down: what is known holds until the next look.
             return
-        names = {node.name for node in chosen}
+        self._cache_s = changed_s
+        mapper = parts.mapper
+        parts.way.renew(found)
         for node in chosen:
-            if node.name not in mapper.lanes:
+            if node.name in mapper.lanes:
+                mapper.renew(node)
+            else:
                 self._watcher.note(f"{node.name} joins")
-                mapper.add(NodeStream(way, node, self._hello(len(mapper.lanes), spool), mapper))
-        for name in mapper.lanes:
-            if name not in names and not mapper.queue.holders[name].draining:
-                self._watcher.note(f"{name} leaves the fleet: it gets nothing more")
-                mapper.drain(name)
+                mapper.add(NodeStream(parts.way, node, self._hello(len(mapper.lanes), parts.spool), mapper))
+        for name in set(mapper.lanes) - {node.name for node in chosen}:
+            mapper.drain(name)
 
     def _mind_signals(self, mapper: Mapper) -> None:
         def interrupt() -> None:
@@ -303,15 +288,6 @@ def _soon(loop: asyncio.AbstractEventLoop, call: collections.abc.Callable[[], No
     # The reading thread may outlive the run.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
-
-
-def _way(found: Found) -> Way:
-    me = identity.agent_identity(found.inventory, identity.load())
-    return Way(Reach(found, me), me, found.inventory.authority_certificate)
-
-
-def _is_file(source: typing.BinaryIO) -> bool:
-    return stat.S_ISREG(os.fstat(source.fileno()).st_mode)
 
 
 def _exit_code(mapper: Mapper, ledger: Ledger) -> int:

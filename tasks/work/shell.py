@@ -115,25 +115,27 @@ def _step(script: bytes, position: int, contexts: list[bytes]) -> int:
     if here == b"`" or two in (b"<<", b"$'") or (here == b"#" and context == b"" and _begins_word(script, position)):
         if PLACEHOLDER.search(script, position) is None:
             return 1
-        what = {b"`": "backquotes", b"#": "a comment", b"<<": "a here-document"}.get(here if two != b"<<" else two, "$'…'")
+        what = {b"`": "backquotes", b"#": "a comment"}.get(here) or {b"<<": "a here-document"}.get(two, "$'…'")
         message = f"--shell cannot tell the quoting of a placeholder after {what}"
         raise Refused(message, hint='write "$GAXX_ITEM" instead')
     if two == b"$(":
         contexts.append(b"")
         return 2
-    if here == b"(" and context == b"":
-        contexts.append(b"")
-        return 1
-    if here == b")" and context == b"" and len(contexts) > 1:
-        contexts.pop()
-    elif here == b'"':
-        if context == b'"':
-            contexts.pop()
-        else:
-            contexts.append(b'"')
-    elif here == b"'" and context == b"":
-        contexts.append(b"'")
+    if here == b'"':
+        contexts.pop() if context == b'"' else contexts.append(b'"')
+    elif context == b"":
+        _open_or_close(here, contexts)
     return 1
+
+
+def _open_or_close(here: bytes, contexts: list[bytes]) -> None:
+    """Outside of quotes: a subshell, its end, or what is taken literally."""
+    if here == b"(":
+        contexts.append(b"")
+    elif here == b")" and len(contexts) > 1:
+        contexts.pop()
+    elif here == b"'":
+        contexts.append(b"'")
 
 
 def _begins_word(script: bytes, position: int) -> bool:

@@ -99,6 +99,5 @@ def summary(mapper: "Mapper") -> str:
     now = progress(mapper)
     total = now["total"] if now["total"] is not None else f"{mapper.queue.count}+"
     eta = f", {words.duration(now['eta_s'])} left" if now["eta_s"] else ""
-    return (
-        f"{now['done']}/{total} done, {now['failed']} failed, {now['leased']} leased, {now['items_per_s']:.1f} items/s{eta}"
-    )
+    counts = f"{now['done']}/{total} done, {now['failed']} failed, {now['leased']} leased"
+    return f"{counts}, {now['items_per_s']:.1f} items/s{eta}"

@@ -70,7 +70,7 @@ def test_a_percentage_holds_once_there_are_successes_to_compare_with() -> None:
         ("soon,done=3", 2, 1, 10, True),
     ],
 )
-def test_a_run_halts_when_its_limit_is_reached(text: str, ok: int, bad: int, total: int, reached: bool) -> None:  # noqa: FBT001
+def test_a_run_halts_when_its_limit_is_reached(text: str, ok: int, bad: int, total: int, reached: bool) -> None:
     assert HaltPolicy.parse(text).reached(ok=ok, bad=bad, total=total) is reached
 
 

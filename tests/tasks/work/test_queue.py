@@ -151,7 +151,7 @@ class QueueMachine(stateful.RuleBasedStateMachine):
     """Every step a node, a controller or the network can take, in any order; the model remembers all results."""
 
     @stateful.initialize(count=st.integers(1, 30), attempts=st.integers(1, 3), shuffled=st.booleans())
-    def start(self, count: int, attempts: int, shuffled: bool) -> None:  # noqa: FBT001
+    def start(self, count: int, attempts: int, shuffled: bool) -> None:
         self.now_s = 0.0
         self.attempts = attempts
         self.queue = queue_of(count, *NODES, attempts=attempts, shuffled=shuffled)
@@ -172,7 +172,7 @@ class QueueMachine(stateful.RuleBasedStateMachine):
         self.out[node].update(grant.index for grant in self.queue.speculate(node, 3, 1.0, self.now_s))
 
     @stateful.rule(node=st.sampled_from(NODES), verdict=st.sampled_from(Verdict), pick=st.integers(0, 99), twice=st.booleans())
-    def answer(self, node: str, verdict: Verdict, pick: int, twice: bool) -> None:  # noqa: FBT001
+    def answer(self, node: str, verdict: Verdict, pick: int, twice: bool) -> None:
         if not self.out[node]:
             return
         index = sorted(self.out[node])[pick % len(self.out[node])]

@@ -57,7 +57,7 @@ def test_a_placeholder_beside_a_program_text_is_not(argv: list[bytes]) -> None:
         b"printf %s '{}'",
         b'printf %s "$(printf %s {})"',
         b'printf %s "$(printf %s "{}")"',
-        b"x={}; (printf %s \"$x\")",
+        b'x={}; (printf %s "$x")',
     ],
 )
 @hypothesis.given(item=NASTY)
