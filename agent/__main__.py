@@ -3,77 +3,20 @@
 SIGHUP reads manifest, tokens and certificates anew; SIGTERM drains; a second one stops at once.
 """
 
-import asyncio
-import os
-import signal
 import sys
 
-from agent.config import AgentConfig
-from agent.errors import AgentError
+from agent.core_log import CoreLog
 from agent.hardening import hide_from_same_user
-from agent.logs import set_up_logging
-from agent.readiness import notify_ready
-from agent.server import Agent, WorkFactory
 
 
 def main() -> int:
     """Serve until SIGTERM. Returns the exit code."""
     hide_from_same_user()
-    memory = set_up_logging()
-    try:
-        config = AgentConfig.from_environ(os.environ)
-        if not config.require_mtls:
-            sys.stderr.write(
-                "gaxx agent: GAXX_AGENT_REQUIRE_MTLS=false: anyone on this machine who knows a token may execute\n"
-            )
-        return asyncio.run(_serve(Agent(config, memory, make_work=_work_factory())))
-    except AgentError as fault:
-        sys.stderr.write(f"gaxx agent: {fault.message}\n")
-        return fault.exit_code
-    except OSError as fault:
-        sys.stderr.write(f"gaxx agent: {fault.filename or 'cannot start'}: {fault.strerror}\n")
-        return 1
+    # gRPC looks at its settings when it is loaded.
+    core_log = CoreLog()
+    from agent.process import run
 
-
-async def _serve(agent: Agent) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = asyncio.ensure_future(agent.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, stop.set)
-    await agent.start()
-    notify_ready()
-    await stop.wait()
-    drain = asyncio.create_task(agent.drain())
-    stop.clear()
-    again = asyncio.create_task(stop.wait())
-    await asyncio.wait({drain, again}, return_when=asyncio.FIRST_COMPLETED)
-    if not drain.done():
-        drain.cancel()
-        await asyncio.wait({drain})
-        await agent.stop_now()
-    else:
-        drain.result()
-    again.cancel()
-    return 0
-
-
-def _work_factory() -> WorkFactory | None:
-    """Return what makes the handler of Work; the one seam between serving and queueing."""
-    try:
-        from agent.work import make_handler
-    except ModuleNotFoundError as fault:
-        if fault.name != "agent.work":
-            raise
-        return None
-    return make_handler
+    return run(core_log)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ Reason = Literal[
     "no_token",
     "wrong_token",
     "role",
+    "handshake",
 ]
 _UNAUTHENTICATED: frozenset[Reason] = frozenset({"no_token", "wrong_token"})
 _OLD_TLS = ("TLSv1", "TLSv1.0", "TLSv1.1", "SSLv3")

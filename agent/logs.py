@@ -6,8 +6,8 @@ import datetime as dt
 import json
 import logging
 import re
-import sys
 from collections.abc import AsyncGenerator
+from typing import TextIO
 
 _KEPT_LINES = 2000
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -100,10 +100,10 @@ class Memory(logging.Handler):
             self._followers[source].discard(queue)
 
 
-def set_up_logging() -> Memory:
-    """Send everything as JSON lines to stderr. Returns the memory that the Logs call reads."""
+def set_up_logging(stderr: TextIO) -> Memory:
+    """Send everything as JSON lines to `stderr`. Returns the memory that the Logs call reads."""
     memory = Memory()
-    stream = logging.StreamHandler(sys.stderr)
+    stream = logging.StreamHandler(stderr)
     stream.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [stream, memory]

@@ -5,11 +5,11 @@ silent peer stalls all others. Here each connection has its own time limits, and
 """
 
 import asyncio
-import contextlib
 import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from agent.access import Access, Denied
 
@@ -43,6 +43,16 @@ class Page:
 Pages = dict[str, Callable[[], Page]]
 
 
+class _Accepted(asyncio.Protocol):
+    """A connection before its handshake."""
+
+    def __init__(self, accepted: Callable[[asyncio.Transport], None]) -> None:
+        self._accepted = accepted
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._accepted(cast("asyncio.Transport", transport))
+
+
 class MetricsServer:
     """Serves `pages` to operators and observers."""
 
@@ -50,20 +60,14 @@ class MetricsServer:
         self._pages = pages
         self._access = access
         self._server: asyncio.Server | None = None
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, address: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; return the bound port. Raises OSError when it is taken."""
-        self._server = await asyncio.start_server(
-            self._connected,
-            address,
-            port,
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_S,
-            ssl_shutdown_timeout=1.0,
-            limit=_MAX_HEADER_BYTES,
-            reuse_address=True,
-        )
+        self._context = context
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Accepted(self._accepted), address, port, reuse_address=True)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -74,22 +78,55 @@ class MetricsServer:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - asyncio runs this as a task
+    def _accepted(self, transport: asyncio.Transport) -> None:
+        if len(self._connections) >= MAX_CONNECTIONS:
+            transport.abort()
+            return
+        # Not a byte is read before the handshake takes over.
+        transport.pause_reading()
+        task = asyncio.get_running_loop().create_task(self._serve(transport))
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, transport: asyncio.Transport) -> None:
+        peer = str((transport.get_extra_info("peername") or ("?",))[0])
+        tls: asyncio.Transport | None = None
         try:
-            if len(self._connections) <= MAX_CONNECTIONS:
+            reader = asyncio.StreamReader(limit=_MAX_HEADER_BYTES)
+            protocol = asyncio.StreamReaderProtocol(reader)
+            tls = await self._shake_hands(transport, protocol, peer)
+            if tls is not None:
+                protocol.connection_made(tls)
+                writer = asyncio.StreamWriter(tls, protocol, reader, asyncio.get_running_loop())
                 await self._converse(reader, writer)
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                tls.close()
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             # A peer that went away, was silent, or sent a header without end.
-            writer.transport.abort()
-        finally:
-            self._connections.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.TimeoutError):
-                async with asyncio.timeout(2):
-                    await writer.wait_closed()
+            (tls or transport).abort()
+        except asyncio.CancelledError:
+            (tls or transport).abort()
+            raise
+
+    async def _shake_hands(
+        self, transport: asyncio.Transport, protocol: asyncio.Protocol, peer: str
+    ) -> asyncio.Transport | None:
+        """Return the encrypted transport, or nothing when the peer was refused, which is recorded."""
+        try:
+            return await asyncio.get_running_loop().start_tls(
+                transport,
+                protocol,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=1.0,
+            )
+        except ssl.SSLCertVerificationError as fault:
+            why = fault.verify_message
+        except ssl.SSLError as fault:
+            why = (fault.reason or "no TLS").lower().replace("_", " ")
+        transport.abort()
+        self._access.record(Denied(f"in the handshake: {why}", "handshake"), "/metrics", peer)
+        return None
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wait_s = REQUEST_S

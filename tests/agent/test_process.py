@@ -1,6 +1,7 @@
 """`python -m agent` as a process: what it needs, what it says, how it ends."""
 
 import dataclasses
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import pytest
 
 from agent.client import AgentChannel, Identity, open_channel
@@ -199,6 +202,22 @@ async def test_when_the_agent_is_killed_its_runner_and_items_end_but_detached_on
     assert _of_rig(idle_rig), "the runner stays with the detached item"
     os.kill(pids[1], signal.SIGKILL)
     await until(lambda: not _of_rig(idle_rig), "the runner to end after it")
+
+
+async def test_refused_handshakes_are_audit_lines_that_say_why(idle_rig: Rig, process: Process) -> None:
+    process.start(environ_of(idle_rig))
+    await until(lambda: process.says("agent serves"), "the agent to serve")
+    expired = idle_rig.authority.client("ada", ends_in_days=-0.5)
+    foreign = ThrowAwayAuthority().client("ada")
+    for pair in (expired, foreign, idle_rig.pair):
+        identity = Identity(pair.certificate_pem, pair.key_pem, "x")
+        async with open_channel(idle_rig.address, 8088, TLS_NAME, idle_rig.authority.pem, identity) as channel:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await channel.stub.Info(InfoRequest(), metadata=channel.metadata, timeout=10)
+    for why in ("certificate has expired", "unable to get local issuer certificate", "unsupported certificate purpose"):
+        await until(lambda why=why: process.says(f"refused in the handshake: {why}"), why)  # type: ignore[misc]
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    assert {line["reason"] for line in lines if line["logger"] == "gaxx.audit"} == {"handshake"}
 
 
 async def test_sighup_puts_a_new_manifest_in_force(idle_rig: Rig, process: Process) -> None:

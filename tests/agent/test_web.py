@@ -11,7 +11,7 @@ import pytest
 
 from agent import web
 from tests.agent.pki import TLS_NAME, ThrowAwayAuthority
-from tests.agent.rig import Rig, execute
+from tests.agent.rig import Rig, execute, until
 
 
 @dataclass
@@ -114,6 +114,9 @@ async def test_no_certificate_or_a_foreign_one_gets_no_answer(rig: Rig) -> None:
     for tls in (context(rig, None), context(rig, "foreign")):
         with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
             await _speak(rig, tls)
+    await until(lambda: len(rig.audit()) == 2, "both to be recorded")
+    assert {line["reason"] for line in rig.audit()} == {"handshake"}
+    assert all(line["peer"].startswith("127.") for line in rig.audit())
 
 
 async def test_unknown_paths_methods_and_gibberish_are_told_so(rig: Rig) -> None:
