@@ -87,8 +87,18 @@ def credentials(authority_pem: str, identity: Identity) -> grpc.ChannelCredentia
     )
 
 
+def target_of(address: str, port: int) -> str:
+    """Return gRPC's name for an agent's port.
+
+    An address that says that it is one needs no DNS resolver, which costs more than the rest of making a channel.
+    """
+    if ":" in address:
+        return f"ipv6:[{address}]:{port}"
+    return f"ipv4:{address}:{port}" if address.replace(".", "").isdigit() else f"{address}:{port}"
+
+
 def make_channel(target: str, tls_name: str, tls: grpc.ChannelCredentials, identity: Identity) -> AgentChannel:
-    """Make a channel to `target` (host:port or unix:path); close it when done."""
+    """Make a channel to `target` (of `target_of`, or unix:path); close it when done."""
     options = (*_OPTIONS, ("grpc.ssl_target_name_override", tls_name), ("grpc.default_authority", tls_name))
     return AgentChannel(grpc.aio.secure_channel(target, tls, options=options), identity, target)
 
@@ -101,8 +111,7 @@ async def open_channel(
 
     `address` may be `unix:PATH` (a forwarded socket, path of 107 bytes at most); then `port` is ignored.
     """
-    host = f"[{address}]" if ":" in address and not address.startswith("unix:") else address
-    target = host if host.startswith("unix:") else f"{host}:{port}"
+    target = address if address.startswith("unix:") else target_of(address, port)
     agent = make_channel(target, tls_name, credentials(authority_pem, identity), identity)
     try:
         yield agent

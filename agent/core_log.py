@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from agent.access import Reason
 
 _audit = logging.getLogger("gaxx.audit")

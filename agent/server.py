@@ -26,6 +26,7 @@ from agent.logs import Memory
 from agent.manifest import Manifest, ManifestError, read_manifest
 from agent.metrics import Metrics
 from agent.node import Node, declared_env
+from agent.profile import ProfileServer
 from agent.proto.agent_pb2 import DESCRIPTOR
 from agent.proto.agent_pb2_grpc import add_AgentServicer_to_server
 from agent.runner_client import RunnerConnection, RunnerUnavailable
@@ -85,6 +86,7 @@ class Agent:
         self._service = AgentService(self.node, work=work)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._pages = MetricsServer(pages.pages(self.node), self.access)
+        self._profile = ProfileServer(config.run_dir)
         self._server: grpc.aio.Server | None = None
         self._health_task: asyncio.Task[None] | None = None
 
@@ -124,6 +126,7 @@ class Agent:
         except OSError as fault:
             raise AgentError(_taken(config.address, config.metrics_port, _reason(fault))) from fault
         self._tls = context
+        await self._profile.start()
         await server.start()
         self._server = server
         self._health_task = asyncio.create_task(self._keep_health())
@@ -169,6 +172,7 @@ class Agent:
         if self._server is not None:
             await self._server.stop(grace_s)
         await self._pages.stop()
+        await self._profile.stop()
         await self.node.runner.close()
         _log.info("agent stopped", extra={"event": "stopped"})
 

@@ -69,6 +69,7 @@ class AgentService(AgentServicer):
                 await refuse(context, grpc.StatusCode.UNAVAILABLE, str(fault))
             except OSError as fault:
                 await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"no work folder: {fault.strerror}")
+            began_s = time.monotonic()
             pump = _Pump(requests, stream)
             try:
                 async for event in stream:
@@ -80,6 +81,8 @@ class AgentService(AgentServicer):
                 if not stream.is_finished:
                     # The client went away.
                     stream.abandon(kills=not start.detached)
+                    if not start.detached:
+                        self._node.metrics.executed(pb.CANCELLED, time.monotonic() - began_s, item=False)
 
     async def Work(
         self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context

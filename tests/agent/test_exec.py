@@ -154,6 +154,7 @@ async def test_a_gigabyte_of_output_starves_nobody_and_grows_nothing(channel: Ag
         ([b"/etc/passwd"], "Permission denied"),
         ([b"/"], "Permission denied"),
         ([b"echo", b"x" * 200_000], "an argument has 200000 bytes; the kernel takes 131071"),
+        ([b"echo", *[b"x" * 120_000] * 30], "arguments and environment together are too long"),
         ([b"echo", b"a\0b"], "zero byte"),
         ([b""], "no command was given"),
     ],
