@@ -22,6 +22,8 @@ from agent.proto.agent_pb2 import InfoRequest, LogsRequest
 from tests.agent.pki import TLS_NAME, ThrowAwayAuthority
 from tests.agent.rig import Outcome, Rig, execute, start_request, until
 
+pytestmark = pytest.mark.engine
+
 Change = Callable[[Rig], Identity]
 
 

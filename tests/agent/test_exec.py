@@ -24,6 +24,8 @@ from agent.proto.agent_pb2 import (
 )
 from tests.agent.rig import Outcome, Rig, execute, is_running, start_request, until
 
+pytestmark = pytest.mark.engine
+
 EOF: object = getattr(grpc.aio, "EOF")  # noqa: B009 - missing in the stubs
 
 

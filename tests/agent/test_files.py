@@ -19,6 +19,8 @@ from agent.stored import NoRoom, Store
 from agent.territory import PathRefused, Territory
 from tests.agent.rig import Rig, until
 
+pytestmark = pytest.mark.engine
+
 CHUNK = 256 * 1024
 
 

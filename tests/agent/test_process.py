@@ -22,6 +22,8 @@ from agent.proto.agent_pb2 import InfoRequest
 from tests.agent.pki import TLS_NAME, ThrowAwayAuthority
 from tests.agent.rig import Outcome, Rig, execute, is_running, start_request, until
 
+pytestmark = pytest.mark.engine
+
 
 def environ_of(rig: Rig) -> dict[str, str]:
     """The environment that makes a process what the rig's own agent is."""

@@ -4,8 +4,12 @@ import asyncio
 import os
 import stat
 
+import pytest
+
 from agent.profile import SOCKET_NAME
 from tests.agent.rig import Rig
+
+pytestmark = pytest.mark.engine
 
 
 async def _get(rig: Rig, target: str) -> tuple[bytes, bytes]:

@@ -18,6 +18,8 @@ from agent.runner.table import sweep
 from agent.runner_client import RunnerConnection, RunnerUnavailable
 from tests.agent.rig import PATIENCE_S, is_running, until
 
+pytestmark = pytest.mark.engine
+
 
 class Collector:
     """Takes Finished from batches and waits for as many as were sent."""

@@ -13,6 +13,8 @@ from agent import web
 from tests.agent.pki import TLS_NAME, ThrowAwayAuthority
 from tests.agent.rig import Rig, execute, until
 
+pytestmark = pytest.mark.engine
+
 
 @dataclass
 class Answer:
