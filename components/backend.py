@@ -8,13 +8,14 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import urllib.parse
-
-import yaml
 
 from components.errors import GaxxError
 
 PULUMI_CLOUD = "https://api.pulumi.com"
+_NAME = re.compile(r"^name: *([A-Za-z][\w.-]*) *$", re.MULTILINE)
+"""The project's name as nearly every Pulumi.yaml has it. A YAML parser takes longer to load than a short command."""
 
 
 def pulumi_home() -> pathlib.Path:
@@ -35,6 +36,9 @@ def project_root(start: pathlib.Path | None = None) -> pathlib.Path:
 
 def project_name(root: pathlib.Path) -> str:
     """The project's name from its Pulumi.yaml."""
+    plain = _NAME.findall((root / "Pulumi.yaml").read_text())
+    if len(plain) == 1:
+        return str(plain[0])
     project = _project(root)
     name = project.get("name")
     if not isinstance(name, str):
@@ -48,9 +52,9 @@ def current_backend_url(root: pathlib.Path) -> str:
     url = os.environ.get("PULUMI_BACKEND_URL", "")
     if url:
         return url
-    backend = _project(root).get("backend")
-    if isinstance(backend, dict) and isinstance(backend.get("url"), str):
-        return str(backend["url"])
+    url = declared_url(root)
+    if url:
+        return url
     try:
         credentials = json.loads((pulumi_home() / "credentials.json").read_text())
     except FileNotFoundError:
@@ -60,6 +64,14 @@ def current_backend_url(root: pathlib.Path) -> str:
         raise GaxxError(message) from error
     current = credentials.get("current", "")
     return current if isinstance(current, str) else ""
+
+
+def declared_url(root: pathlib.Path) -> str:
+    """The backend that Pulumi.yaml itself names; "" when it names none."""
+    if "backend" not in (root / "Pulumi.yaml").read_text():
+        return ""
+    backend = _project(root).get("backend")
+    return str(backend["url"]) if isinstance(backend, dict) and isinstance(backend.get("url"), str) else ""
 
 
 def backend_id(url: str, root: pathlib.Path) -> str:
@@ -100,6 +112,8 @@ def selected_stack(root: pathlib.Path) -> str:
 
 
 def _project(root: pathlib.Path) -> dict[str, object]:
+    import yaml
+
     path = root / "Pulumi.yaml"
     try:
         data = yaml.safe_load(path.read_text())

@@ -4,7 +4,7 @@ import collections.abc
 import contextlib
 import dataclasses
 import datetime as dt
-import secrets
+import os
 import typing
 
 from tasks.fanout import DEFAULT_FANOUT
@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_S = 15.0
 
 def new_run_id() -> str:
     """A name for a run that sorts by time and does not collide: 20260131-235959-1f3a."""
-    return f"{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

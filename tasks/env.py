@@ -6,7 +6,6 @@ A login, a PULUMI_BACKEND_URL or a backend in Pulumi.yaml is a choice: then only
 import json
 import os
 import pathlib
-import secrets
 
 from components import backend, places
 from components.errors import GaxxError
@@ -58,6 +57,8 @@ def prepare(variables: dict[str, str]) -> list[str]:
     if variables.get("PULUMI_HOME") == str(pulumi_home()):
         private.folder(pulumi_home())
     if variables.get("PULUMI_CONFIG_PASSPHRASE_FILE") == str(passphrase_file()):
+        import secrets
+
         try:
             private.create(passphrase_file(), secrets.token_urlsafe(32).encode())
             made.append(str(passphrase_file()))
@@ -88,13 +89,7 @@ def _has_choice(root: pathlib.Path | None) -> bool:
         credentials = {}
     if isinstance(credentials, dict) and credentials.get("current"):
         return True
-    if root is None:
-        return False
-    import yaml
-
     try:
-        project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))
-    except yaml.YAMLError:
+        return root is not None and bool(backend.declared_url(root))
+    except GaxxError:
         return False  # said, with its line, by whoever needs the project
-    chosen = project.get("backend") if isinstance(project, dict) else None
-    return isinstance(chosen, dict) and bool(chosen.get("url"))

@@ -9,8 +9,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
-import tempfile
 import typing
 
 from components import places
@@ -72,6 +70,9 @@ def ensure(name: str = "") -> tuple[Operator, bool]:
     folder = places.operator_dir()
     if (folder / RECORD).exists():
         return load(), False
+    import shutil
+    import tempfile
+
     private.folder(folder.parent)
     fresh = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix=".operator-"))
     try:

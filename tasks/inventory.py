@@ -3,14 +3,15 @@
 Starting Pulumi costs a second or two, reading the cache none: so nothing here asks Pulumi while the cache will do.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 
 from components import backend, places
-from components.errors import GaxxError, InventoryError
+from components.errors import GaxxError, InventoryError, Refused
 from components.inventory import Inventory
-from tasks import private
+from tasks import identity, private
 from tasks.pulumi_cli import PulumiError, pulumi
 
 OUTPUT = "inventory"
@@ -56,7 +57,7 @@ def stack_named(name: str = "", *, start: pathlib.Path | None = None) -> Stack:
 
 
 def find(stack: Stack) -> Found:
-    """Return the stack's inventory, from the cache where there is one.
+    """Return the stack's inventory, from the cache where there is one that knows us.
 
     Raise InventoryError when the stack is not up, Refused when others can read the cache.
     """
@@ -64,7 +65,12 @@ def find(stack: Stack) -> Found:
         text = private.read(stack.cache)
     except FileNotFoundError:
         return fetch(stack)
-    return Found(stack, _checked(Inventory.from_json(text), stack), cached=True)
+    found = Found(stack, _checked(Inventory.from_json(text), stack), cached=True)
+    if not _knows_us(found.inventory):
+        # Whoever became an operator since then must not be sent away by an old copy.
+        with contextlib.suppress(GaxxError):
+            return fetch(stack)
+    return found
 
 
 def fetch(stack: Stack) -> Found:
@@ -86,6 +92,16 @@ def fetch(stack: Stack) -> Found:
     inventory = Inventory.from_json(value) if isinstance(value, str) else Inventory.from_dict(value)
     private.replace(stack.cache, inventory.to_json())
     return Found(stack, _checked(inventory, stack), cached=False)
+
+
+def _knows_us(inventory: Inventory) -> bool:
+    try:
+        identity.principal(inventory, identity.load())
+    except Refused:
+        return False
+    except GaxxError:
+        return True  # this user has no keys at all: whoever needs them says so
+    return True
 
 
 def _checked(inventory: Inventory, stack: Stack) -> Inventory:

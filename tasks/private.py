@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import stat
-import tempfile
 
 from components.errors import GaxxError, Refused
 
@@ -36,6 +35,8 @@ def create(path: pathlib.Path, data: bytes) -> None:
 
 def replace(path: pathlib.Path, text: str) -> None:
     """Write the file whole or not at all: a reader sees the old text or the new one."""
+    import tempfile
+
     folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

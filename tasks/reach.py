@@ -4,7 +4,7 @@ import collections.abc
 import contextlib
 import typing
 
-from agent.client import AgentChannel, Identity, credentials, make_channel
+from agent.client import AgentChannel, Identity, credentials, make_channel, target_of
 from components.inventory import Node
 from tasks.inventory import Found
 
@@ -35,8 +35,7 @@ class Reach:
     @contextlib.asynccontextmanager
     async def _target(self, node: Node) -> collections.abc.AsyncIterator[str]:
         if node.reach == "direct":
-            host = f"[{node.address}]" if ":" in node.address else node.address
-            yield f"{host}:{node.agent_port}"
+            yield target_of(node.address, node.agent_port)
             return
         from tasks.forwarding import forwarded  # only for nodes behind SSH
 

@@ -3,10 +3,8 @@
 Remote output is written through as the bytes it is; what is ours is text around it.
 """
 
-import base64
 import collections.abc
 import dataclasses
-import difflib
 import json
 import typing
 
@@ -83,6 +81,8 @@ def write_folded(groups: collections.abc.Sequence[Group], paper: Paper) -> None:
 
 def write_diff(groups: collections.abc.Sequence[Group], paper: Paper) -> None:
     """Write the largest group in full and every other as a unified diff against it."""
+    import difflib
+
     write_folded(groups[:1], paper)
     for group in groups[1:]:
         paper.heading(group.title, good=bool(group.answer))
@@ -135,6 +135,8 @@ def text_or_base64(name: str, data: bytes) -> dict[str, str]:
     try:
         return {name: data.decode()}
     except UnicodeDecodeError:
+        import base64
+
         return {f"{name}_base64": base64.b64encode(data).decode()}
 
 

@@ -4,12 +4,18 @@
 """
 
 import collections.abc
-
-from ClusterShell.NodeSet import NodeSet, NodeSetException
-from ClusterShell.NodeUtils import GroupResolver, GroupSource
+import itertools
+import re
+import typing
 
 from components.errors import GaxxError
 from components.inventory import Inventory, Node
+
+if typing.TYPE_CHECKING:
+    from ClusterShell.NodeUtils import GroupResolver
+
+# ClusterShell is loaded where an expression needs it: most commands go to all nodes, and time counts.
+_PLAIN = re.compile(r"(.*\D)([1-9][0-9]{0,8})", re.ASCII)
 
 
 class UnknownNodeError(GaxxError):
@@ -33,6 +39,8 @@ def select(inventory: Inventory, expression: str = "") -> tuple[Node, ...]:
     nodes = sorted(inventory.nodes, key=lambda node: (node.fleet, node.index))
     if not expression:
         return tuple(nodes)
+    from ClusterShell.NodeSet import NodeSet, NodeSetException
+
     resolver = _resolver(inventory)
     try:
         wanted = NodeSet(expression, resolver=resolver)
@@ -58,11 +66,34 @@ def select(inventory: Inventory, expression: str = "") -> tuple[Node, ...]:
 
 def fold_names(names: collections.abc.Iterable[str]) -> str:
     """Write names as a node set: demo-1, demo-2, demo-3 is demo-[1-3]."""
-    # No resolver: a name is data here, never an expression to be looked up.
-    return str(NodeSet.fromlist(list(names)))
+    listed = list(names)
+    numbers: dict[str, set[int]] = {}
+    for name in listed:
+        parts = _PLAIN.fullmatch(name)
+        if parts is None or any(sign in name for sign in "[],@!&^% \t\n"):
+            from ClusterShell.NodeSet import NodeSet
+
+            # No resolver: a name is data here, never an expression to be looked up.
+            return str(NodeSet.fromlist(listed))
+        numbers.setdefault(parts[1], set()).add(int(parts[2]))
+    return ",".join(f"{prefix}{_ranges(found)}" for prefix, found in sorted(numbers.items()))
 
 
-def _resolver(inventory: Inventory) -> GroupResolver:
+def _ranges(numbers: set[int]) -> str:
+    if len(numbers) == 1:
+        return str(next(iter(numbers)))
+    # What stands in a row has one difference between value and position.
+    rows = itertools.groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    texts = []
+    for _, row in rows:
+        members = [number for _, number in row]
+        texts.append(str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}")
+    return f"[{','.join(texts)}]"
+
+
+def _resolver(inventory: Inventory) -> "GroupResolver":
+    from ClusterShell.NodeUtils import GroupResolver, GroupSource
+
     groups = {group: ",".join(names) for group, names in groups_of(inventory).items()}
     everyone = ",".join(node.name for node in inventory.nodes)
     return GroupResolver(GroupSource("stack", groups, everyone))

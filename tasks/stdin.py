@@ -4,7 +4,6 @@ import asyncio
 import collections.abc
 import os
 import stat
-import tempfile
 import threading
 
 CHUNK_BYTES = 64 * 1024
@@ -25,6 +24,8 @@ class Spool:
     """What arrives on a file descriptor, kept in an unnamed file that any number of readers follow."""
 
     def __init__(self, descriptor: int = 0) -> None:
+        import tempfile  # most commands have no input
+
         self._descriptor = descriptor
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the spool
         self._size_bytes = 0

@@ -1,16 +1,22 @@
 """The `gaxx` program: verbs that load when they are called, and the one place where errors become exit codes."""
 
 import collections.abc
+import contextlib
 import errno
+import gc
 import importlib
 import os
 import pathlib
 import sys
+import typing
 
-import click
+# Loading modules makes many objects and no garbage: looking for some meanwhile takes a tenth of a short command.
+gc.disable()
 
-from components.errors import GaxxError, SettingsError
-from tasks import env
+import click  # noqa: E402 - after the above, and so below
+
+from components.errors import GaxxError, SettingsError  # noqa: E402
+from tasks import env  # noqa: E402
 
 VERBS = {
     # name: (module, one line of help); loading a verb costs up to half a second, naming it nothing.
@@ -28,6 +34,9 @@ VERBS = {
     "map": ("tasks.cli.map", "Execute a command once for each item, on whichever node is free"),
     "job": ("tasks.cli.job", "Execute a template of jobs/ as a map"),
     "runs": ("tasks.cli.runs", "What became of runs: show, attach, diff, cancel, explain"),
+    "put": ("tasks.cli.put", "Put files onto every node"),
+    "get": ("tasks.cli.get", "Get files from the nodes"),
+    "sync": ("tasks.cli.sync", "Make a folder on every node like one here"),
     "ssh": ("tasks.cli.shell", "Open a shell on a node"),
     "tunnel": ("tasks.cli.shell", "Forward a local port to a node"),
 }
@@ -45,6 +54,8 @@ class LazyGroup(click.Group):
         if cmd_name not in VERBS:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(VERBS[cmd_name][0])
+        gc.freeze()
+        gc.enable()
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
@@ -78,6 +89,19 @@ def main(argv: collections.abc.Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001 - the edge: a user never sees a traceback
         return explain(error)
     return code if isinstance(code, int) else 0
+
+
+def program() -> typing.NoReturn:
+    """Be the process `gaxx`: run the program and end with its exit code.
+
+    The interpreter is not taken apart: with gRPC loaded that takes as long as a tenth of a short command, and
+    nothing of ours is left for it to do.
+    """
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def explain(error: BaseException) -> int:
@@ -146,4 +170,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -1,6 +1,8 @@
 """Node selection over the groups of an inventory."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.errors import GaxxError
 from components.inventory import Inventory, Node
@@ -76,3 +78,21 @@ def test_fleets_and_declared_groups_are_groups() -> None:
 
 def test_names_are_folded_as_node_sets() -> None:
     assert fold_names(["web-2", "web-1", "db-1", "web-10"]) == "db-1,web-[1-2,10]"
+
+
+@given(
+    st.sets(st.tuples(st.sampled_from(["web-", "db-", "a1b-"]), st.integers(min_value=1, max_value=120)), min_size=1)
+)
+def test_folding_writes_what_clustershell_writes(names: set[tuple[str, int]]) -> None:
+    from ClusterShell.NodeSet import NodeSet
+
+    listed = [f"{prefix}{number}" for prefix, number in names]
+    assert set(NodeSet(fold_names(listed))) == set(listed)
+    assert fold_names(listed) == str(NodeSet.fromlist(listed))
+
+
+@pytest.mark.parametrize("names", [["n01", "n02"], ["plain"], ["a-1-2", "a-1-3"], ["0", "1"], ["n-0"]])
+def test_names_that_are_not_prefix_and_number_are_left_to_clustershell(names: list[str]) -> None:
+    from ClusterShell.NodeSet import NodeSet
+
+    assert set(NodeSet(fold_names(names))) == set(names)
