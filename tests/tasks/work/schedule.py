@@ -25,7 +25,7 @@ class Schedule:
     seed: int
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
+        self._random = random.Random(self.seed)  # noqa: S311 - to be repeated, not to be secret
 
     def run(self, fleet: Fleet, folder: pathlib.Path) -> tuple[pathlib.Path, str]:
         """Run with misfortune, then resume until all is done; return journal and the last ledger line."""
@@ -73,7 +73,7 @@ def _start(fleet: Fleet, argv: list[str], limit_bytes: int) -> "subprocess.Popen
 
     return subprocess.Popen(
         [sys.executable, "-m", "tasks.cli.main", *argv], cwd=fleet.root, env=fleet.environ,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=None, preexec_fn=limit_files,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=limit_files,  # noqa: PLW1509 - no threads here
     )  # fmt: skip
 
 

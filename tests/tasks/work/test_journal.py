@@ -1,7 +1,6 @@
 """The journal folds back to the truth, whatever byte it was killed at."""
 
 import json
-import os
 import pathlib
 import resource
 import signal
@@ -94,7 +93,7 @@ def test_a_full_disk_appends_nothing_and_says_how_to_go_on(tmp_path: pathlib.Pat
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
     try:
-        with pytest.raises(JournalError, match="cannot be written.*--resume"):
+        with pytest.raises(JournalError, match=r"cannot be written.*--resume"):
             log.append("x" * 100 + "\n")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -129,4 +128,4 @@ def test_a_line_in_the_middle_that_is_no_json_is_named(tmp_path: pathlib.Path) -
 def test_a_missing_journal_is_said(tmp_path: pathlib.Path) -> None:
     with pytest.raises(JournalError, match="no journal"):
         journal.Fold.of(tmp_path / "nothing")
-    assert not os.listdir(tmp_path)
+    assert list(tmp_path.iterdir()) == []

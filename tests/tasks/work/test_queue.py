@@ -171,7 +171,9 @@ class QueueMachine(stateful.RuleBasedStateMachine):
     def speculate(self, node: str) -> None:
         self.out[node].update(grant.index for grant in self.queue.speculate(node, 3, 1.0, self.now_s))
 
-    @stateful.rule(node=st.sampled_from(NODES), verdict=st.sampled_from(Verdict), pick=st.integers(0, 99), twice=st.booleans())
+    @stateful.rule(
+        node=st.sampled_from(NODES), verdict=st.sampled_from(Verdict), pick=st.integers(0, 99), twice=st.booleans()
+    )
     def answer(self, node: str, verdict: Verdict, pick: int, twice: bool) -> None:
         if not self.out[node]:
             return
