@@ -1,29 +1,21 @@
-"""Who may do what: certificate, role, serial and token of every call, and a record of each refusal.
-
-gRPC's interceptors see only the method and its metadata, so the handlers themselves are wrapped: inside
-a handler the context knows the peer's certificate.
-"""
+"""Who may do what: certificate, role, serial and token of every call, and a record of each refusal."""
 
 import asyncio
-import contextlib
 import contextvars
 import datetime as dt
-import functools
 import hashlib
 import hmac
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, cast
 
-import grpc
 import grpc.aio
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from agent.denied import Denied, Reason
 from agent.errors import SAID_BY_AGENT
-from agent.manifest import Manifest, Principal, Role
+from agent.manifest import Manifest, Principal
+from agent.peer import Peer, read_peer
+from agent.tokens import Tokens
 
 _audit = logging.getLogger("gaxx.audit")
 
@@ -42,115 +34,7 @@ OBSERVER_METHODS = frozenset(
 current_principal: contextvars.ContextVar[Principal] = contextvars.ContextVar("current_principal")
 """Who makes the call that runs; set before every handler."""
 
-Reason = Literal[
-    "no_certificate",
-    "bad_certificate",
-    "expired_certificate",
-    "old_tls",
-    "denied_serial",
-    "unknown_principal",
-    "role_mismatch",
-    "wrong_serial",
-    "no_token",
-    "wrong_token",
-    "role",
-    "handshake",
-]
-_UNAUTHENTICATED: frozenset[Reason] = frozenset({"no_token", "wrong_token"})
 _OLD_TLS = ("TLSv1", "TLSv1.0", "TLSv1.1", "SSLv3")
-
-
-@dataclass(frozen=True)
-class Peer:
-    """What a certificate of the authority says of its bearer."""
-
-    name: str
-    role: Role
-    serial: int
-    not_before: dt.datetime
-    not_after: dt.datetime
-
-
-class Denied(Exception):  # noqa: N818 - reads as what happened
-    """A call is refused: `reason` is one of a closed set, the message is for the caller."""
-
-    def __init__(self, message: str, reason: Reason, *, name: str = "") -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.name = name
-
-    @property
-    def status(self) -> grpc.StatusCode:
-        """UNAUTHENTICATED for tokens, PERMISSION_DENIED for all else."""
-        if self.reason in _UNAUTHENTICATED:
-            return grpc.StatusCode.UNAUTHENTICATED
-        return grpc.StatusCode.PERMISSION_DENIED
-
-
-class Tokens:
-    """Hashes of tokens that a token file or the environment gave, for nodes without a manifest's list.
-
-    One raw token is good for every principal with a certificate; lines `<principal> sha256:<hex>` each for one.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.for_all: tuple[str, ...] = ()
-        self.by_name: dict[str, tuple[str, ...]] = {}
-        text = text.strip()
-        if " " not in text:
-            if text:
-                self.for_all = (hashlib.sha256(text.encode()).hexdigest(),)
-            return
-        for line in text.splitlines():
-            name, _, digest = line.strip().partition(" ")
-            if not name or name.startswith("#"):
-                continue
-            kind, _, value = digest.strip().partition(":")
-            if kind != "sha256" or len(value) != hashlib.sha256().digest_size * 2:
-                message = f"the token of {name!r} is not written as sha256:<64 hex digits>"
-                raise ValueError(message)
-            self.by_name[name] = (*self.by_name.get(name, ()), value.lower())
-
-    @classmethod
-    def read(cls, token: str, token_file: Path | None) -> "Tokens":
-        """Read them from where the configuration says. Raises OSError, ValueError; the text is never in a message."""
-        tokens = cls(token_file.read_text(encoding="utf-8") if token_file is not None else token)
-        if not tokens.for_all and not tokens.by_name:
-            message = "the token is empty"
-            raise ValueError(message)
-        return tokens
-
-
-@functools.lru_cache(maxsize=256)
-def read_peer(pem: bytes) -> Peer:
-    """Read name, role and serial from a certificate that TLS has verified. Raises Denied."""
-    try:
-        certificate = x509.load_pem_x509_certificate(pem)
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (ValueError, x509.ExtensionNotFound) as fault:
-        message = "the certificate names no principal"
-        raise Denied(message, "bad_certificate") from fault
-    uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith("gaxx:")]
-    if len(uris) != 1:
-        message = f"the certificate carries {len(uris)} gaxx identities; it must carry one"
-        raise Denied(message, "bad_certificate")
-    _, _, rest = uris[0].partition(":")
-    role, _, name = rest.partition(":")
-    if role not in ("operator", "observer", "node") or not name:
-        message = f"the certificate's identity {uris[0]!r} is not gaxx:<role>:<name>"
-        raise Denied(message, "bad_certificate")
-    if ExtendedKeyUsageOID.CLIENT_AUTH not in uses and role != "node":
-        message = "the certificate is not for clients"
-        raise Denied(message, "bad_certificate", name=name)
-    return Peer(
-        name=name,
-        role=cast("Role", role),
-        serial=certificate.serial_number,
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-    )
 
 
 class Access:
@@ -280,78 +164,16 @@ class Access:
             task.add_done_callback(self._forget)
         return principal
 
-    def revoked(self) -> Denied | None:
-        """Return why the current call was ended by `replace`, if it was."""
+    async def tell_revoked(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """End the current call with the reason why `replace` cancelled it, if it did."""
         task = asyncio.current_task()
-        return self._revoked.get(task) if task is not None else None
+        denied = self._revoked.get(task) if task is not None else None
+        if denied is not None:
+            await _abort(context, denied)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._live.pop(task, None)
         self._revoked.pop(task, None)
-
-
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the stubs only
-    """Puts `Access` before every handler of the server, whichever service it belongs to."""
-
-    def __init__(self, access: Access) -> None:
-        self._access = access
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """Return the handler with the check in front of it."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return handler
-        return guard(handler, handler_call_details.method, self._access)
-
-
-def guard(handler: Any, method: str, access: Access) -> Any:
-    """Wrap one method handler of any of the four kinds."""
-    if handler.response_streaming:
-        inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-
-        async def stream(request: Any, context: Any) -> None:
-            await access.admit(method, context)
-            try:
-                answer = inner(request, context)
-                if isinstance(answer, AsyncGenerator):
-                    # Closed at once when the client goes, also in the middle of a write.
-                    async with contextlib.aclosing(answer):
-                        async for message in answer:
-                            await context.write(message)
-                else:
-                    await answer
-            except asyncio.CancelledError:
-                await _tell_revoked(access, context)
-                raise
-
-        make = (
-            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-        )
-        return make(stream, handler.request_deserializer, handler.response_serializer)
-    inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
-
-    async def single(request: Any, context: Any) -> Any:
-        await access.admit(method, context)
-        try:
-            return await inner(request, context)
-        except asyncio.CancelledError:
-            await _tell_revoked(access, context)
-            raise
-
-    make_single = (
-        grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    )
-    return make_single(single, handler.request_deserializer, handler.response_serializer)
-
-
-async def _tell_revoked(access: Access, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    denied = access.revoked()
-    if denied is not None:
-        await _abort(context, denied)
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], denied: Denied) -> NoReturn:

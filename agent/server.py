@@ -19,9 +19,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from agent import pages
-from agent.access import Access, Guard, Tokens
+from agent.access import Access
 from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigMissing
+from agent.guard import Guard
 from agent.logs import Memory
 from agent.manifest import Manifest, ManifestError, read_manifest
 from agent.metrics import Metrics
@@ -31,6 +32,7 @@ from agent.proto.agent_pb2 import DESCRIPTOR
 from agent.proto.agent_pb2_grpc import add_AgentServicer_to_server
 from agent.runner_client import RunnerConnection, RunnerUnavailable
 from agent.service import AgentService, WorkHandler
+from agent.tokens import Tokens
 from agent.web import MetricsServer, tls_context
 
 _log = logging.getLogger("gaxx.agent")

@@ -21,7 +21,8 @@ from agent.proto import agent_pb2 as pb
 from agent.proto.agent_pb2_grpc import AgentServicer
 from agent.proto.runner_pb2 import Began, Output
 from agent.refusal import Context, refuse
-from agent.runner_client import RunnerUnavailable, Stream
+from agent.runner_client import RunnerUnavailable
+from agent.runner_stream import Stream
 
 _log = logging.getLogger("gaxx.agent")
 

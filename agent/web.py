@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from agent.access import Access, Denied
+from agent.access import Access
+from agent.denied import Denied
 
 _log = logging.getLogger("gaxx.agent")
 

@@ -14,11 +14,13 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from agent.access import Access, Denied, Tokens
+from agent.access import Access
 from agent.client import AgentChannel, Identity, explain, open_channel
+from agent.denied import Denied
 from agent.errors import AgentRefused, AgentUnreachable
 from agent.manifest import Manifest
 from agent.proto.agent_pb2 import InfoRequest, LogsRequest
+from agent.tokens import Tokens
 from tests.agent.pki import TLS_NAME, ThrowAwayAuthority
 from tests.agent.rig import Outcome, Rig, execute, start_request, until
 

@@ -1,0 +1,73 @@
+"""Puts the access check in front of every handler of a server.
+
+gRPC's interceptors see only the method and its metadata, so the handlers themselves are wrapped: inside
+a handler the context knows the peer's certificate.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from agent.access import Access
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the stubs only
+    """Puts `Access` before every handler of the server, whichever service it belongs to."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Return the handler with the check in front of it."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return handler
+        return guard(handler, handler_call_details.method, self._access)
+
+
+def guard(handler: Any, method: str, access: Access) -> Any:
+    """Wrap one method handler of any of the four kinds."""
+    if handler.response_streaming:
+        inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def stream(request: Any, context: Any) -> None:
+            await access.admit(method, context)
+            try:
+                answer = inner(request, context)
+                if isinstance(answer, AsyncGenerator):
+                    # Closed at once when the client goes, also in the middle of a write.
+                    async with contextlib.aclosing(answer):
+                        async for message in answer:
+                            await context.write(message)
+                else:
+                    await answer
+            except asyncio.CancelledError:
+                await access.tell_revoked(context)
+                raise
+
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        return make(stream, handler.request_deserializer, handler.response_serializer)
+    inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+    async def single(request: Any, context: Any) -> Any:
+        await access.admit(method, context)
+        try:
+            return await inner(request, context)
+        except asyncio.CancelledError:
+            await access.tell_revoked(context)
+            raise
+
+    make_single = (
+        grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    )
+    return make_single(single, handler.request_deserializer, handler.response_serializer)
