@@ -147,14 +147,14 @@ def _operator_keys() -> collections.abc.Iterator[Check]:
     except GaxxError as error:
         yield Check("operator keys", "fail", error.message, error.hint)
         return
+    faults: list[Check] = []
     if fault := private.exposure(operator.folder.stat()):
-        yield Check("operator keys", "fail", f"{operator.folder} is {fault}", f"chmod 700 {operator.folder}")
+        faults.append(Check("operator keys", "fail", f"{operator.folder} is {fault}", f"chmod 700 {operator.folder}"))
     for path in (operator.ssh_key, operator.tls_key):
         check = _private_file("operator keys", path, f"move {operator.folder} away, then `gaxx env`")
         if check.state != "ok":
-            yield check
-            return
-    yield Check("operator keys", "ok", f"{operator.name} in {operator.folder}")
+            faults.append(check)
+    yield from faults or [Check("operator keys", "ok", f"{operator.name} in {operator.folder}")]
 
 
 def _secrets_file() -> Check:

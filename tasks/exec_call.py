@@ -33,6 +33,7 @@ class ExecOnNode:
         self._node, self._start, self._command, self._listener = node, start, command, listener
         self._call: Stream = None
         self._started = False
+        self._unwanted = False
         self._feeding: asyncio.Task[None] | None = None
         self._stopping: list[asyncio.Task[None]] = []
         self._stdout: list[bytes] = []
@@ -40,6 +41,7 @@ class ExecOnNode:
 
     def stop(self, *, now: bool) -> None:
         """Send SIGTERM to the process group; `now`: SIGKILL, and then end the call whatever the agent says."""
+        self._unwanted = True
         if self._call is None:
             return
         if not self._started:
@@ -56,6 +58,9 @@ class ExecOnNode:
 
     async def run(self, open_call: collections.abc.Callable[[], Stream]) -> Outcome:
         """Hold the conversation and say how it ended; `open_call` makes a call on which nothing was sent."""
+        if self._unwanted:
+            # Stopped while the way to the node was still being made.
+            return self._with_output(Ending.CANCELLED)
         try:
             return await self._converse(open_call)
         except TimeoutError:

@@ -122,6 +122,11 @@ def fault(node: Node, said: str) -> GaxxError:
         message = f"{node.name}: the host key is not the one pinned in the inventory"
         return Refused(message, hint="somebody may be in between; if the node was made anew: gaxx inventory --refresh")
     last = lines[-1]
+    taken = [line for line in lines if "Address already in use" in line]
+    if taken:
+        return GaxxError(
+            f"{taken[0].partition(': ')[0].removeprefix('bind ')} is taken", hint="choose another local port"
+        )
     if "Permission denied" in last:
         message = f"{node.name}: sshd refuses our key: {last}"
         return Refused(message, hint="is this operator among gaxx:operators, and was `pulumi up` run since?")
