@@ -31,6 +31,9 @@ from agent.runner.table import Table
 OUTBOX_LIMIT_BYTES = 16 * 1024 * 1024
 # An item that lives longer than this gets its pipes watched; a shorter one is read once, when it has ended.
 WATCH_AFTER_S = 0.002
+# Results of short items travel together: so many, or those of so long.
+COMPANY = 64
+COMPANY_WITHIN_S = 0.005
 
 
 class Connection:
@@ -65,6 +68,8 @@ class Connection:
         self._finished: list[Finished] = []
         self._fresh: deque[tuple[float, Item]] = deque()
         self._fresh_timer_set = False
+        self._company_timer_set = False
+        self._is_late = False
         self.is_open = True
         self.by_pid: dict[int, Item] = {}
         sock.setblocking(False)
@@ -191,10 +196,27 @@ class Connection:
         if self._queue or self._called_off:
             self._start_queued()
         if self._finished:
-            self._send(RunnerEvent(finished_batch=FinishedBatch(finished=self._finished)))
-            self._finished = []
+            self._report()
         if self._outbox and not self._writing:
             self._flush()
+
+    def _report(self) -> None:
+        """Send what has finished: at once when nothing waits for a slot, otherwise in company.
+
+        Each frame wakes the agent, which on a small node costs as much as an item.
+        """
+        if self._queue and len(self._finished) < COMPANY and not self._is_late:
+            if not self._company_timer_set:
+                self._company_timer_set = True
+                self._loop.after(COMPANY_WITHIN_S, self._late)
+            return
+        self._is_late = False
+        self._send(RunnerEvent(finished_batch=FinishedBatch(finished=self._finished)))
+        self._finished = []
+
+    def _late(self) -> None:
+        self._company_timer_set = False
+        self._is_late = bool(self._finished)
 
     def _send(self, event: RunnerEvent) -> None:
         if self.is_open:
