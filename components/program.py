@@ -8,6 +8,7 @@ import tempfile
 import typing
 
 import pulumi
+from pulumi.runtime.resource import register_resource_outputs
 
 from components.authority import Authority
 from components.backend import backend_id, current_backend_url, project_root
@@ -107,7 +108,10 @@ def _provider(settings: Settings, backend: str) -> pulumi.ProviderResource:
     """Our provider, with the stack's authority as its own secret configuration, and nowhere else."""
     declared = pulumi.Config("gaxx").get_secret("authorityKey")
     key = declared or pulumi.Output.secret(_embedded_authority(settings, backend))
-    return pulumi.ProviderResource("gaxx", "gaxx", {"authorityKey": key})
+    provider = pulumi.ProviderResource("gaxx", "gaxx", {"authorityKey": key})
+    # The engine makes a provider's outputs by copying its inputs: without this the state would hold the key twice.
+    register_resource_outputs(provider, {})
+    return provider
 
 
 def _embedded_authority(settings: Settings, backend: str) -> str:
