@@ -115,9 +115,10 @@ def attach_command(*, retry_failed: bool, background: bool, as_json: bool, run: 
     from tasks.work import begin
     from tasks.work.follow import follow
     from tasks.work.run_folder import find_run
+    from tasks.work.run_report import RunReport
 
     folder = find_run(run)
-    if not background and folder.driver():
+    if not background and (folder.driver() or (not retry_failed and RunReport(folder).state == "complete")):
         return follow(folder, as_json=as_json)
     manifest = folder.read_manifest()
     os.chdir(manifest["stack"]["root"] if not os.path.isdir(manifest["cwd"]) else manifest["cwd"])  # noqa: PTH112

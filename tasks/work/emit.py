@@ -145,6 +145,8 @@ class JsonPrinter(Printer):
             "stdout_bytes": answer.stdout_bytes,
             "stderr_bytes": answer.stderr_bytes,
         }
+        if attempt.cut:
+            event["cut"] = True
         if attempt.error:
             event["error"] = attempt.error
         if attempt.files:

@@ -218,14 +218,14 @@ class Mapper:
         Raise JournalError when writing fails.
         """
         writing = asyncio.create_task(self._committer.run())
+        writing.add_done_callback(lambda _: self._changed.set())
         try:
             while not self._over():
                 more()
                 self._tick()
                 self._changed.clear()
-                changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait({changed, writing}, timeout=TICK_S, return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), TICK_S)
                 if writing.done():
                     writing.result()
             idle = asyncio.create_task(self._committer.idle())
@@ -300,7 +300,10 @@ class Mapper:
 
     def _tick(self) -> None:
         now_s = time.monotonic()
-        stalled_s = now_s - self._last_tick_s - 2 * TICK_S
+        since_s = now_s - self._last_tick_s
+        if since_s < TICK_S:
+            return
+        stalled_s = since_s - 2 * TICK_S
         self._last_tick_s = now_s
         if stalled_s > 0:
             # We were stopped or slow, not the nodes: what they said meanwhile has not been read yet.
@@ -314,7 +317,7 @@ class Mapper:
         if self._committer.reader_gone:
             self.halt("nobody reads the output any more", now=True)
         if self.options.rate:
-            self._tokens = min(self._tokens + self.options.rate * (TICK_S + max(stalled_s, 0)), self.options.rate)
+            self._tokens = min(self._tokens + self.options.rate * since_s, max(self.options.rate, 1.0))
         self._feed_all()
         self._speculate(now_s)
 

@@ -295,7 +295,7 @@ class LeaseQueue:
             case Verdict.OK:
                 holder.recent.append(True)
                 return self._answer(index, State.OK, Effect.OK, alone=alone)
-            case Verdict.FAILED:
+            case Verdict.FAILED if not holder.cordoned:
                 holder.recent.append(False)
                 holder.failed_here.append(index)
                 return self._failed(node, index, alone=alone)
