@@ -327,7 +327,7 @@ async def test_when_the_runner_dies_its_items_come_back_as_lost_and_the_next_one
         os.kill(pid, signal.SIGKILL)
         lost = await stream.collect(3)
         assert {result.exit.ending for result in lost} == {pb.RUNNER_LOST}
-        assert not is_running(pid)
+        await until(lambda: not is_running(pid), "the killed runner to be gone")
         await stream.lease([b"echo", b"again"], first=3)
         assert (await stream.collect(4))[3].stdout == b"again\n"
 
