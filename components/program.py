@@ -14,11 +14,12 @@ from components.authority import Authority
 from components.backend import backend_id, current_backend_url, project_root
 from components.declared import InventoryDocument, Sweep
 from components.errors import GaxxError, SettingsError
-from components.fleet import Fleet, StackParts, declare_certificates
+from components.fleet import Fleet
 from components.fleet_settings import FleetSettings
 from components.operators import OperatorSettings
 from components.places import authority_file, operator_dir, stack_key
 from components.settings import KEYS, Settings, parse_settings
+from components.stack_parts import StackParts, declare_certificates
 
 _STRUCTURED = {key.name for key in KEYS if key.type == "array"}
 

@@ -10,8 +10,9 @@ import typing
 from components.errors import NodeError
 from components.local_machine.cloud_config import BootFile, below_root, boot_files
 from components.places import Account, local_account, nodes_dir, state_dir
+from components.ports import Port
 
-SSH_PORT = 2222
+SSH_PORT = int(Port.LOCAL_SSH)
 BUNDLE_STORE = ".bundles"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEM_PYTHON = "/usr/bin/python3"

@@ -12,7 +12,7 @@ from agent.client import Identity, open_channel
 from agent.proto import agent_pb2
 from components.authority import Authority
 from components.errors import NodeError
-from components.provider.manifest import AGENT_PORT
+from components.ports import Port
 from components.provider.wire import Properties
 
 PROBE_PRINCIPAL = "enrolment"
@@ -40,7 +40,7 @@ async def probe(authority: Authority, inputs: Properties) -> agent_pb2.NodeInfo:
     try:
         async with asyncio.timeout(PROBE_LIMIT_S):
             async with open_channel(
-                inputs["address"], AGENT_PORT, inputs["tlsName"], authority.certificate_pem, identity
+                inputs["address"], int(Port.AGENT), inputs["tlsName"], authority.certificate_pem, identity
             ) as channel:
                 info: agent_pb2.NodeInfo = await channel.stub.Info(
                     agent_pb2.InfoRequest(), metadata=channel.metadata, timeout=PROBE_LIMIT_S

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from components.errors import NodeError
 from components.local_machine import addresses
 from components.local_machine.machine import SSH_PORT, BootRequest, Machine
+from components.ports import Port
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
 from components.provider.wire import Properties
@@ -104,7 +105,11 @@ class LocalNode(Resource):
     def _plan(self, inputs: Properties) -> tuple[Machine, str, str]:
         machine = Machine.of(inputs["stackKey"], inputs["node"], secrets.token_hex(6))
         address = addresses.claim(
-            inputs["stackKey"], inputs["fleet"], inputs["index"], inputs["node"], (SSH_PORT, 8088, 9091)
+            inputs["stackKey"],
+            inputs["fleet"],
+            inputs["index"],
+            inputs["node"],
+            (SSH_PORT, int(Port.AGENT), int(Port.METRICS)),
         )
         return machine, address, dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 

@@ -3,10 +3,9 @@
 import datetime as dt
 import json
 
+from components.ports import Port
 from components.provider.wire import Properties
 
-AGENT_PORT = 8088
-METRICS_PORT = 9091
 NODE_DAYS = 60
 """How long a node's certificate is valid; renewed in place long before."""
 
@@ -39,8 +38,8 @@ def compose(
         "tlsName": inputs["tlsName"],
         "cloud": inputs["cloud"],
         "address": inputs["address"],
-        "agentPort": AGENT_PORT,
-        "metricsPort": METRICS_PORT,
+        "agentPort": int(Port.AGENT),
+        "metricsPort": int(Port.METRICS),
         "sshPort": inputs["sshPort"],
         "certificate": certificate,
         "authorityCertificate": authority_certificate,

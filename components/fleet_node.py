@@ -1,0 +1,165 @@
+"""One node of a fleet: its single-use secrets, its machine, its enrolment, and its entry in the inventory."""
+
+from typing import Any
+
+import pulumi
+
+from components import naming
+from components.cloudinit import Bootstrap, render
+from components.clouds import cloud
+from components.clouds.base import Machine, MachineRequest
+from components.declared import BootstrapIdentity, Enrolment
+from components.firewall import Firewall
+from components.fleet_settings import FleetSettings
+from components.ports import Port
+from components.settings_reader import format_duration
+from components.stack_parts import StackParts
+
+
+def declare_node(
+    parent: pulumi.Resource, fleet: FleetSettings, index: int, parts: StackParts, firewall: Firewall, agent_source: str
+) -> pulumi.Output[dict[str, Any]]:
+    """Declare node `index` (from 1) below `parent`; return it as the inventory has it."""
+    child = pulumi.ResourceOptions(parent=parent)
+    node = naming.node_name(fleet.name, index)
+    region = fleet.region(index)
+    identity = BootstrapIdentity(
+        f"{node}-identity",
+        {
+            "node": node,
+            "cloud": fleet.cloud,
+            "stackKey": parts.stack_key,
+            "triggers": [fleet.image, fleet.type, region],
+        },
+        child,
+    )
+    tags = naming.tags(
+        project=pulumi.get_project(),
+        backend_id=parts.backend_id,
+        stack=pulumi.get_stack(),
+        fleet=fleet.name,
+        index=index,
+        ttl=format_duration(parts.ttl_s) if parts.ttl_s else "",
+        owner=parts.certificates[0][0].name if parts.certificates else "",
+    )
+    machine = cloud(fleet.cloud).make_machine(
+        MachineRequest(
+            node=node,
+            fleet=fleet,
+            index=index,
+            region=region,
+            user_data=_user_data(identity),
+            tags=tags,
+            stack_key=parts.stack_key,
+        ),
+        firewall.resource,
+        # Deleted before the sweep, which takes what is left.
+        pulumi.ResourceOptions(parent=parent, depends_on=[parts.sweep]),
+    )
+    tls_name = naming.tls_name(node, pulumi.get_stack())
+    enrolment = Enrolment(
+        f"{node}-enrolment",
+        _enrolment_inputs(fleet, node, tls_name, parts, identity, machine, agent_source),
+        child,
+    )
+    return _inventory_node(fleet, index, node, region, tls_name, machine, enrolment)
+
+
+def _enrolment_inputs(
+    fleet: FleetSettings,
+    node: str,
+    tls_name: str,
+    parts: StackParts,
+    identity: BootstrapIdentity,
+    machine: Machine,
+    agent_source: str,
+) -> dict[str, Any]:
+    return {
+        "node": node,
+        "fleet": fleet.name,
+        "cloud": fleet.cloud,
+        "machineId": machine.machine_id,
+        "created": machine.created,
+        "address": machine.address,
+        "reach": fleet.reach,
+        "sshHost": machine.ssh_host,
+        "sshPort": machine.ssh_port,
+        "sshUser": machine.ssh_user,
+        "helper": machine.helper,
+        "bootstrapHostKey": identity.output("hostPublicKey"),
+        "bootstrapPrivateKey": identity.output("userPrivateKey"),
+        "tlsName": tls_name,
+        "trustedCidrs": list(fleet.trusted_cidrs),
+        "sshCidrs": list(fleet.ssh_cidrs),
+        "principals": [
+            {
+                "name": operator.name,
+                "role": operator.role,
+                "tokenSha256": certificate.output("tokenSha256"),
+                "sshPublicKey": operator.ssh_public_key,
+                "certificateSerial": "",
+            }
+            for operator, certificate in parts.certificates
+        ],
+        "deniedSerials": list(parts.denied_serials),
+        "env": dict(fleet.env),
+        "files": {file.path: {"content": file.content, "mode": file.mode} for file in fleet.files},
+        "packages": list(fleet.packages),
+        "groups": list(fleet.groups),
+        "slots": fleet.slots,
+        "ttlS": parts.ttl_s,
+        "idleS": fleet.idle_s,
+        "agentSource": agent_source,
+    }
+
+
+def _inventory_node(
+    fleet: FleetSettings, index: int, node: str, region: str, tls_name: str, machine: Machine, enrolment: Enrolment
+) -> pulumi.Output[dict[str, Any]]:
+    """The node as the inventory has it (components.inventory.Node)."""
+    return pulumi.Output.all(
+        name=node,
+        fleet=fleet.name,
+        index=index,
+        cloud=fleet.cloud,
+        region=region,
+        type=fleet.type,
+        image=fleet.image,
+        machine_id=machine.machine_id,
+        address=machine.address,
+        reach=fleet.reach,
+        ssh_host=machine.ssh_host,
+        ssh_port=machine.ssh_port,
+        ssh_user=machine.ssh_user,
+        ssh_host_keys=enrolment.output("sshHostKeys"),
+        agent_port=int(Port.AGENT),
+        metrics_port=int(Port.METRICS),
+        tls_name=tls_name,
+        slots=fleet.slots,
+        groups=list(fleet.groups),
+        created=machine.created,
+        expires=enrolment.output("expires"),
+        agent_build=enrolment.output("agentBuild"),
+    )
+
+
+def _user_data(identity: BootstrapIdentity) -> pulumi.Output[str]:
+    def rendered(values: dict[str, Any]) -> str:
+        return render(
+            Bootstrap(
+                host_private_key=values["host_private"],
+                host_public_key=values["host_public"],
+                user_public_key=values["user_public"],
+                authority_ssh=values["authority"],
+            )
+        )
+
+    # Neither vendor's plugin marks user-data as secret: a preview would print the host key.
+    return pulumi.Output.secret(
+        pulumi.Output.all(
+            host_private=identity.output("hostPrivateKey"),
+            host_public=identity.output("hostPublicKey"),
+            user_public=identity.output("userPublicKey"),
+            authority=identity.output("authoritySsh"),
+        ).apply(rendered)
+    )

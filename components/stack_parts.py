@@ -1,0 +1,43 @@
+"""What the fleets of one stack share: whose it is, who may use it, and what sweeps up after it."""
+
+import dataclasses
+
+import pulumi
+
+from components.declared import OperatorCertificate, Sweep
+from components.operators import OperatorSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StackParts:
+    """What the fleets of one stack share."""
+
+    backend_id: str
+    stack_key: str
+    sweep: Sweep
+    certificates: tuple[tuple[OperatorSettings, OperatorCertificate], ...]
+    ttl_s: int
+    denied_serials: tuple[str, ...] = ()
+
+
+def declare_certificates(
+    operators: tuple[OperatorSettings, ...], token_generation: int, opts: pulumi.ResourceOptions | None
+) -> tuple[tuple[OperatorSettings, OperatorCertificate], ...]:
+    """Declare one certificate an operator."""
+    return tuple(
+        (
+            operator,
+            OperatorCertificate(
+                operator.name,
+                {
+                    "name": operator.name,
+                    "role": operator.role,
+                    "csr": operator.csr,
+                    "sshPublicKey": operator.ssh_public_key,
+                    "tokenGeneration": token_generation,
+                },
+                opts,
+            ),
+        )
+        for operator in operators
+    )
