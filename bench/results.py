@@ -45,7 +45,8 @@ def load() -> float:
 
 def _stamp(load_before: float) -> str:
     return (
-        f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC; {_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB; "
+        f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC; {_processor()}, {os.cpu_count()} cores, "
+        f"{_memory_gib():.0f} GiB; "
         f"Linux {platform.release()}; Python {platform.python_version()}; "
         f"load average {load_before:.1f} before, {load():.1f} after."
     )

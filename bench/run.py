@@ -79,8 +79,8 @@ def main() -> int:
     for nodes in sizes:
         lines += [*_section(nodes, answers[nodes]), ""]
     lines += [
-        f"Medians of {chosen.runs} runs after a warm-up, taking turns; CPU is the controller's side only (children included), "
-        "RSS is that of the largest process (about 9 MiB is the least that can be seen). "
+        f"Medians of {chosen.runs} runs after a warm-up, taking turns. CPU is the controller's side only (children",
+        "included), RSS that of its largest process (about 9 MiB is the least that can be seen).",
         "Reproduce: `make bench BENCH=run`.",
     ]
     results.write("run", lines, load_before=load)
@@ -93,18 +93,18 @@ def _section(nodes: int, answers: dict[str, timing.Summary]) -> list[str]:
         [
             name,
             f"{got.wall_s:.2f}",
-            f"{got.fastest_s:.2f}–{got.slowest_s:.2f}",
+            f"{got.fastest_s:.2f} to {got.slowest_s:.2f}",
             f"{got.cpu_s:.2f}",
             results.mib(got.peak_rss_bytes),
-            f"{got.wall_s / own.wall_s:.1f} ×",
+            f"{got.wall_s / own.wall_s:.1f} x",
         ]
         for name, got in answers.items()
     ]
     compared = {name: answers[name].wall_s for name in LIBRARIES if name in answers}
     fastest = min(compared, key=lambda name: compared[name])
     ratio = compared[fastest] / own.wall_s
-    verdict = f"**{ratio:.1f} × faster than the fastest of {', '.join(compared)}** ({fastest})"
-    goal = f"; the goal is {GOAL:.0f} ×" if nodes >= _GOAL_NODES else ""
+    verdict = f"**{ratio:.1f} times faster than the fastest of {', '.join(compared)}** ({fastest})"
+    goal = f"; the goal is {GOAL:.0f} x" if nodes >= _GOAL_NODES else ""
     return [
         f"### {nodes} node{'s' if nodes > 1 else ''}",
         "",

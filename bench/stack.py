@@ -1,7 +1,7 @@
 """A throw-away project with the real engine and real local nodes, for as long as a measurement needs them.
 
-Everything (backend, passphrase, operator's keys, machines, caches) lies in one folder of its own and is gone afterwards;
-only the built agent bundle and downloaded wheels are shared with the user's cache.
+Everything (backend, passphrase, operator's keys, machines, caches) lies in one folder of its own and is gone
+afterwards; only the built agent bundle and downloaded wheels are shared with the user's cache.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Project:
         return self.base / "home/config/gaxx/operator"
 
     def run(self, *argv: str, codes: tuple[int, ...] = (0,)) -> str:
-        """Run a command in the project and return its stdout; raise RuntimeError when its exit code is none of these."""
+        """Run a command in the project, return its stdout; raise RuntimeError when its exit code is none of these."""
         done = subprocess.run(
             argv, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False
         )

@@ -13,9 +13,7 @@ def write(project: Project, inventory: Inventory) -> pathlib.Path:
     folder.mkdir(mode=0o700)
     known_hosts = folder / "known_hosts"
     known_hosts.write_text(
-        "".join(
-            f"[{node.ssh_host}]:{node.ssh_port} {key}\n" for node in inventory.nodes for key in node.ssh_host_keys
-        )
+        "".join(f"[{node.ssh_host}]:{node.ssh_port} {key}\n" for node in inventory.nodes for key in node.ssh_host_keys)
     )
     hosts = [
         f"Host {node.name}\n  HostName {node.ssh_host}\n  Port {node.ssh_port}\n  User {node.ssh_user}\n"

@@ -19,9 +19,12 @@ def main(folder: pathlib.Path, command: str) -> int:
         connect_kwargs={"key_filename": nodes["key"], "allow_agent": False, "look_for_keys": False},
         config=fabric.config.Config(ssh_config=paramiko.SSHConfig()),
     )
+    # Read once for all; each connection then gets its own host's keys. Fabric alone would add unknown ones by itself.
+    known = paramiko.HostKeys(nodes["known_hosts"])
     for connection in group:
-        # Read once by everyone who checks; Fabric alone would add unknown keys by itself.
-        connection.client.load_host_keys(nodes["known_hosts"])
+        name = f"[{connection.host}]:{nodes['port']}"
+        for kind, key in known[name].items():
+            connection.client.get_host_keys().add(name, kind, key)
         connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     group.run(command, hide=True, in_stream=False)
     group.close()
