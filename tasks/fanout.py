@@ -4,8 +4,11 @@ import asyncio
 import collections.abc
 import typing
 
-DEFAULT_FANOUT = 64
-"""Nodes at once. A run on few nodes is bound by TLS handshakes and forks, on many by this machine's cores."""
+DEFAULT_FANOUT = 256
+"""Nodes at once, through agents. A node costs about 0.1 MB here and 2 ms of one core, and "everywhere" is meant to be
+at once: only beyond this are there waves."""
+SSH_FANOUT = 64
+"""The same over SSH, where each node costs a thread and ten times the time."""
 
 NodeT = typing.TypeVar("NodeT")
 ResultT = typing.TypeVar("ResultT")

@@ -9,7 +9,7 @@ from components.errors import GaxxError
 from tasks import outcome, report, run
 from tasks.cli.options import coloured, find, json_option, nodes_option, stack_option
 from tasks.command import OUTPUT_LIMIT_BYTES, Command, Via
-from tasks.fanout import DEFAULT_FANOUT
+from tasks.fanout import DEFAULT_FANOUT, SSH_FANOUT
 from tasks.live import Live
 from tasks.stdin import Spool, offered
 
@@ -20,7 +20,10 @@ _UNLIMITED = (1 << 63) - 1
 @stack_option
 @nodes_option
 @click.option("--timeout", type=click.FloatRange(min=0), default=0, metavar="S", help="Kill it after S seconds.")
-@click.option("--fanout", type=click.IntRange(min=1), default=DEFAULT_FANOUT, show_default=True, help="Nodes at once.")
+@click.option(
+    "--fanout", type=click.IntRange(min=1), default=None, metavar="N",
+    help=f"Nodes at once ({DEFAULT_FANOUT}; over SSH {SSH_FANOUT}).",
+)  # fmt: skip
 @click.option("--env", "env", multiple=True, metavar="K=V", help="Set a variable for the command; may be repeated.")
 @click.option("--via", type=click.Choice(["agent", "ssh"]), default="agent", show_default=True, help="The way there.")
 @click.option("--stdin/--no-stdin", default=True, help="Give our standard input, when there is one, to every node.")
@@ -38,7 +41,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     stack: str,
     nodes: str,
     timeout: float,
-    fanout: int,
+    fanout: int | None,
     env: tuple[str, ...],
     via: Via,
     stdin: bool,
@@ -64,9 +67,10 @@ def run_command(  # noqa: PLR0913 - one parameter an option
         message = f"stack {found.stack.name} has no nodes"
         raise GaxxError(message, hint="its fleets declare none, or none is enrolled")
     spool = Spool() if stdin and offered() else None
+    width = fanout or (SSH_FANOUT if via == "ssh" else DEFAULT_FANOUT)
     unsaid = _UNLIMITED if stream else OUTPUT_LIMIT_BYTES
     wanted = Command(
-        tuple(map(os.fsencode, command)), variables, timeout_s=timeout, fanout=fanout,
+        tuple(map(os.fsencode, command)), variables, timeout_s=timeout, fanout=width,
         output_limit_bytes=output_limit << 20 if output_limit else unsaid, connect_timeout_s=connect_timeout,
         stdin=spool,
     )  # fmt: skip
