@@ -31,9 +31,10 @@ class Firewall(pulumi.ComponentResource):
     """Each as `action protocol port from sources`."""
 
     def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("gaxx:index:Firewall", name, {}, opts)
         fleet = _fleet(args)
         declared = rules(fleet)
+        # Also as an input: a policy judges it before anything below is made, in clouds without a firewall too.
+        super().__init__("gaxx:index:Firewall", name, {"rules": [_shown(rule) for rule in declared]}, opts)
         self.resource = cloud(fleet.cloud).make_firewall(name, declared, pulumi.ResourceOptions(parent=self))
         self.rules = pulumi.Output.from_input([_shown(rule) for rule in declared])
         self.register_outputs({"rules": self.rules})

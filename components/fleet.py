@@ -11,6 +11,7 @@ from components.declared import Sweep
 from components.errors import SettingsError
 from components.firewall import Firewall, parse_fleet
 from components.fleet_node import declare_node
+from components.fleet_settings import FleetSettings
 from components.operators import read_operators
 from components.places import stack_key
 from components.settings_reader import Faults, Reader
@@ -68,8 +69,8 @@ class Fleet(pulumi.ComponentResource):
         *,
         parts: StackParts | None = None,
     ) -> None:
-        super().__init__("gaxx:index:Fleet", name, {}, opts)
         fleet = parse_fleet(_entry(name, args))
+        super().__init__("gaxx:index:Fleet", name, _judged(fleet), opts)
         parts = parts or _own_parts(self, args)
         source = cloud(fleet.cloud)
         for notice in source.notices(fleet):
@@ -88,6 +89,17 @@ class Fleet(pulumi.ComponentResource):
         nodes = [declare_node(self, fleet, index, parts, firewall, agent_source) for index in range(1, fleet.nodes + 1)]
         self.nodes = pulumi.Output.all(*nodes).apply(list)
         self.register_outputs({"nodes": self.nodes})
+
+
+def _judged(fleet: FleetSettings) -> dict[str, Any]:
+    """What a policy can refuse before any machine of the fleet is declared."""
+    return {
+        "cloud": fleet.cloud,
+        "nodes": fleet.nodes,
+        "type": fleet.type,
+        "regions": list(fleet.regions),
+        "image": fleet.image,
+    }
 
 
 def _own_parts(fleet: Fleet, args: FleetArgs) -> StackParts:
