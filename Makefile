@@ -6,6 +6,8 @@ VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 # Tiers that need more than Python: each has a target of its own.
 TIERS := engine or vm or clouds or browser or soak
+# What `bench` measures, of what is there.
+BENCH ?= $(basename $(notdir $(wildcard $(addprefix bench/,run.py map.py files.py up.py))))
 # Where `proto` writes; a test points it elsewhere and compares.
 OUT ?= .
 
@@ -46,8 +48,8 @@ proto: setup ## the protobuf code, from agent/proto/*.proto
 	$(VENV)/python -m grpc_tools.protoc -I. --python_out=$(OUT) --pyi_out=$(OUT) --grpc_python_out=$(OUT) agent/proto/agent.proto
 	$(VENV)/python -m grpc_tools.protoc -I. --python_out=$(OUT) --pyi_out=$(OUT) agent/proto/runner.proto
 
-bench: setup ## measurements; each script in bench/ says what it needs
-	@for script in bench/*.py; do echo "== $$script"; $(VENV)/python "$$script" || exit; done
+bench: setup ## measurements, minutes each (BENCH=run for one); results in bench/RESULTS.md
+	@for name in $(BENCH); do echo "== $$name"; $(VENV)/python -m bench.$$name || exit; done
 
 # Only what is made again by itself: never .venv (it destroys), backends or nodes (machines may still live).
 clean: ## caches of tools; touches no stack, node or key

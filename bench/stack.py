@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 STACK = "bench"
 FLEET = "bench"
 _LIMIT_S = 900.0
-_PARALLEL = "32"
+PARALLEL = "32"
 _TRANSPORT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 
 
@@ -69,11 +69,11 @@ class Project:
 
     def up(self, *options: str) -> None:
         """`pulumi up`."""
-        self.pulumi("up", "--yes", "--skip-preview", "--parallel", _PARALLEL, *options)
+        self.pulumi("up", "--yes", "--skip-preview", "--parallel", PARALLEL, *options)
 
     def destroy(self, *options: str) -> None:
         """`pulumi destroy`."""
-        self.pulumi("destroy", "--yes", "--skip-preview", "--parallel", _PARALLEL, *options)
+        self.pulumi("destroy", "--yes", "--skip-preview", "--parallel", PARALLEL, *options)
 
     def inventory(self) -> Inventory:
         """What the stack exports."""
@@ -147,6 +147,7 @@ def _environment(home: pathlib.Path, state: pathlib.Path) -> dict[str, str]:
         "PULUMI_BACKEND_URL": f"file://{home / 'backend'}",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(home / "passphrase"),
         "PULUMI_SKIP_UPDATE_CHECK": "1",
+        "PULUMI_DEBUG_COMMANDS": "true",  # makes --event-log known
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(user_cache / "uv")),
         **{name: os.environ[name] for name in _TRANSPORT if name in os.environ},
     }
