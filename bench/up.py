@@ -158,7 +158,7 @@ def main() -> int:
         "",
         *results.table(["step of one enrolment, median (longest)", *head], _spread(steps)),
         "",
-        f"Medians of {chosen.runs} runs, each with a new project, `--parallel {stack.PARALLEL}`; the agent's bundle was",
+        f"Medians of {chosen.runs} runs, each with a new project, `--parallel {stack.PARALLEL}`; the agent bundle was",
         "built before. Reproduce: `make bench BENCH=up`.",
     ]
     results.write("up", lines, load_before=load)
