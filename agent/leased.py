@@ -3,10 +3,8 @@
 import asyncio
 import collections
 import contextlib
-import errno
 import logging
 import os
-import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from agent.held import HeldResults
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
 from agent.proto.runner_pb2 import Finished, Kill, RunnerRequest, Spawn
+from agent.run_folders import RunFolders, has_files, remove
 from agent.runner_client import RunnerUnavailable
 
 _log = logging.getLogger("gaxx.work")
@@ -48,8 +47,7 @@ class LeasedRun:
         self.generation = 0
         """Counts the streams: only the newest one is served."""
         self._node = node
-        self._home = node.home_of(principal)
-        self._folder = folder
+        self._folders = RunFolders(node.home_of(principal), folder, hello)
         self._held = HeldResults(folder / "results")
         self._flights: dict[int, _Flight] = {}
         self._outbox: collections.deque[pb.ItemResult | int] = collections.deque()
@@ -58,14 +56,13 @@ class LeasedRun:
         self._collecting: list[int] = []
         self._over = False
         kept = (pb.ItemResult.FromString(self._held.read(ident)) for ident in self._held.ids)
-        self._on_disk = {result.result_id for result in kept if _has_files(result)}
+        self._on_disk = {result.result_id for result in kept if has_files(result)}
         self.configure(hello)
 
     def configure(self, hello: pb.WorkRequest.Hello) -> None:
         """Take a controller's wishes for the items to come."""
         self._hello = hello
-        for file in hello.files:
-            self._receive(file, self._run_dir)
+        self._folders.configure(hello)
         env = {name: value for name, value in hello.env.items() if not name.startswith("GAXX_")}
         env["GAXX_RUN_ID"] = hello.run_id.encode()
         env["GAXX_NODE"] = self._node.manifest.node.encode()
@@ -73,11 +70,11 @@ class LeasedRun:
         env["GAXX_NODE_COUNT"] = b"%d" % hello.node_count
         if hello.item_count:
             env["GAXX_ITEM_COUNT"] = b"%d" % hello.item_count
-        env["GAXX_RUN_DIR"] = os.fsencode(self._run_dir)
-        env["GAXX_WORK_DIR"] = os.fsencode(self._home)
+        env["GAXX_RUN_DIR"] = os.fsencode(self._folders.run)
+        env["GAXX_WORK_DIR"] = os.fsencode(self._folders.home)
         # Everything that is the same for all items, copied for each by the protobuf library at C's speed.
         self._pattern = Spawn(
-            work_dir=os.fsencode(self._home if hello.cwd else self._run_dir),
+            work_dir=os.fsencode(self._folders.home if hello.cwd else self._folders.run),
             inline_limit_bytes=INLINE_BYTES,
             command=pb.Command(
                 cwd=hello.cwd,
@@ -87,10 +84,6 @@ class LeasedRun:
                 stderr_limit_bytes=UNLIMITED_BYTES if hello.keep_whole_output else hello.stderr_limit_bytes,
             ),
         )
-
-    @property
-    def _run_dir(self) -> Path:
-        return self._home / "runs" / self.run_id
 
     @property
     def in_flight(self) -> list[int]:
@@ -152,7 +145,7 @@ class LeasedRun:
     def acknowledge(self, result_ids: Sequence[int]) -> None:
         """The controller has these: forget them, and what lies on disk for them."""
         for result_id in self._on_disk.intersection(result_ids):
-            self._drop_files(pb.ItemResult.FromString(self._held.read(result_id)))
+            self._folders.drop(pb.ItemResult.FromString(self._held.read(result_id)))
             self._on_disk.discard(result_id)
         self._held.forget(result_ids)
 
@@ -160,7 +153,7 @@ class LeasedRun:
         """Return one chunk of an output or file that was too large for its result."""
         chunk = pb.WorkEvent.Chunk(result_id=request.result_id, name=request.name, offset=request.offset)
         try:
-            path = self._path_of(pb.ItemResult.FromString(self._held.read(request.result_id)), request.name)
+            path = self._folders.fetched(pb.ItemResult.FromString(self._held.read(request.result_id)), request.name)
             with path.open("rb") as file:
                 file.seek(request.offset)
                 chunk.data = file.read(CHUNK_BYTES)
@@ -189,9 +182,7 @@ class LeasedRun:
         for task in self._tasks:
             task.cancel()
         self._held.remove()
-        self._remove(self._folder)
-        if self._run_dir.exists():
-            self._remove(self._run_dir)
+        self._folders.remove()
 
     def close(self) -> None:
         """The agent ends, or nothing of the run is left here: what is held waits on disk, files that were sent stay."""
@@ -206,27 +197,6 @@ class LeasedRun:
     def sync(self) -> None:
         """Have the held results on disk; may be called from another thread. Raises OSError."""
         self._held.sync()
-
-    def _receive(self, file: pb.SentFile, folder: Path) -> Path:
-        """Put a file that the command needs into a folder and return where it lies. Raises OSError."""
-        path = Path(os.fsdecode(file.path))
-        if not path.parts or path.is_absolute() or ".." in path.parts:
-            raise OSError(errno.EPERM, "leads out of the run's folder", str(path))
-        self._place(folder / path, file.data, file.mode & 0o755 | 0o640)
-        return folder / path
-
-    def _place(self, path: Path, data: bytes, mode: int) -> None:
-        """Write a file whole below the home, through no link that an item may have left. Raises OSError."""
-        path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-        if not path.parent.resolve().is_relative_to(self._home.resolve()):
-            raise OSError(errno.ELOOP, "lies behind a symbolic link", str(path))
-        part = path.with_name(f".{path.name}.part")
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as target:
-            target.write(data)
-            os.fchmod(descriptor, mode)
-        part.replace(path)
 
     # From lease to runner
 
@@ -272,41 +242,18 @@ class LeasedRun:
             env["GAXX_ITEM"] = value
         if flight.deadline_s:
             command.deadline_s = flight.deadline_s
-        if self._hello.isolate:
-            spawn.work_dir = os.fsencode(self._item_folder(item))
-            command.cwd = b""
-            self._link_files(self._item_folder(item))
-        for file in item.files:
-            self._receive(file, self._item_folder(item))
-        spawn.spool = os.fsencode(self._spool(item))
+        if self._hello.isolate or item.files:
+            folder = self._folders.prepare(item)
+            if self._hello.isolate:
+                spawn.work_dir = os.fsencode(folder)
+                command.cwd = b""
+        spawn.spool = os.fsencode(self._folders.outputs(item))
         return spawn
 
-    def _link_files(self, folder: Path) -> None:
-        """Let an item in a folder of its own see what was sent for the command."""
-        for file in self._hello.files:
-            path = folder / os.fsdecode(file.path)
-            path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-            path.symlink_to(self._run_dir / os.fsdecode(file.path))
-
-    def _item_folder(self, item: pb.Item) -> Path:
-        """Where an item works: a folder of its own, or the one of all."""
-        if self._hello.isolate:
-            return self._run_dir / _tag(item)
-        return self._home / os.fsdecode(self._hello.cwd) if self._hello.cwd else self._run_dir
-
-    def _value_file(self, item: pb.Item) -> Path:
-        return self._run_dir / ".items" / _tag(item)
-
     def _write_value(self, item: pb.Item) -> Path:
-        path = self._value_file(item)
-        self._place(path, item.value, 0o640)
+        path = self._folders.value_file(item)
+        self._folders.place(path, item.value, 0o640)
         return path
-
-    def _spool(self, item: pb.Item | pb.ItemResult) -> Path:
-        # Below the home because the runner writes it; kept where `gaxx get` finds it when the user wants it whole.
-        if self._hello.keep_whole_output:
-            return self._home / "outputs" / self.run_id / _tag(item)
-        return self._home / ".outputs" / self.run_id / _tag(item)
 
     # From runner to controller
 
@@ -325,7 +272,7 @@ class LeasedRun:
             else:
                 results.append(result)
             if _needs_file(flight.item.value):
-                self._value_file(flight.item).unlink(missing_ok=True)
+                self._folders.value_file(flight.item).unlink(missing_ok=True)
         self._node.activity.items_ended(len(batch))
         if results:
             self._hold(results)
@@ -346,15 +293,15 @@ class LeasedRun:
 
     async def _collect(self, item: pb.Item, result: pb.ItemResult) -> None:
         """Take the item's files before anything else can change them, then let its result go."""
-        root = self._item_folder(item)
+        root = self._folders.of_item(item)
         globs = [os.fsencode(glob) for glob in self._hello.return_globs] + list(item.return_globs)
         if globs and result.exit.ending in (pb.EXITED, pb.SIGNALED, pb.DEADLINE):
-            held = self._files(result)
+            held = self._folders.files(result)
             files, errors = await asyncio.to_thread(returned.collect, os.fsencode(root), globs, held)
             result.files.extend(files)
             result.file_errors.extend(errors)
         if self._hello.isolate:
-            await asyncio.to_thread(self._remove, root)
+            await asyncio.to_thread(remove, root)
         self._collecting.remove(item.index)
         self._hold([result])
 
@@ -371,31 +318,9 @@ class LeasedRun:
         except OSError as fault:
             # It can still be delivered; if the stream breaks first, the item will be leased again.
             _log.error("a result cannot be held: %s", fault.strerror, extra={"event": "hold", "run": self.run_id})
-        self._on_disk.update(result.result_id for result in results if _has_files(result))
+        self._on_disk.update(result.result_id for result in results if has_files(result))
         self._outbox.extend(results)
         self.wake.set()
-
-    # Folders
-
-    def _files(self, result: pb.ItemResult) -> Path:
-        return self._folder / "files" / _tag(result)
-
-    def _path_of(self, result: pb.ItemResult, name: bytes) -> Path:
-        if name in (b"stdout", b"stderr"):
-            return self._spool(result) / name.decode()
-        for position, file in enumerate(result.files):
-            if name == b"file:" + file.path:
-                return self._files(result) / str(position)
-        raise KeyError(name)
-
-    def _drop_files(self, result: pb.ItemResult) -> None:
-        if any(not file.is_inline for file in result.files):
-            self._remove(self._files(result))
-        if result.output_held and not self._hello.keep_whole_output:
-            self._remove(self._spool(result))
-
-    def _remove(self, path: Path) -> None:
-        shutil.rmtree(path, ignore_errors=True)
 
     def _start(self, work: collections.abc.Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -408,14 +333,5 @@ class LeasedRun:
             _log.error("collecting failed", exc_info=task.exception(), extra={"event": "collect", "run": self.run_id})
 
 
-def _tag(item: pb.Item | pb.ItemResult) -> str:
-    """Name an attempt in folders: unique in its run."""
-    return f"{item.index}.{item.attempt}.{item.lease}"
-
-
 def _needs_file(value: bytes) -> bool:
     return len(value) >= ENVIRONMENT_LIMIT_BYTES or b"\0" in value
-
-
-def _has_files(result: pb.ItemResult) -> bool:
-    return result.output_held or any(not file.is_inline for file in result.files)

@@ -124,7 +124,7 @@ def watcher_for(*, as_json: bool) -> "Watcher":
 
         return JsonWatcher()
     if coloured(sys.stderr):
-        from tasks.work.lanes import LaneWatcher
+        from tasks.work.terminal import LaneWatcher
 
         return LaneWatcher()
     from tasks.work.watch import PlainWatcher

@@ -10,7 +10,7 @@ import typing
 
 from tasks.work.items import Spool, digest
 from tasks.work.journal import Fold, records
-from tasks.work.queue import State
+from tasks.work.states import State
 
 _BATCH = 1000
 _NAMES = {State.OK: "ok", State.FAILED: "failed", State.QUARANTINED: "quarantined"}

@@ -13,22 +13,11 @@ from agent.proto import agent_pb2 as pb
 from tasks.work.items import Spool, digest
 from tasks.work.journal import Attempt, Journal
 from tasks.work.node_stream import NodeStream
-from tasks.work.queue import Effect
 from tasks.work.results import ResultStore, ReturnedFileError, Stored, out_digest
+from tasks.work.states import Effect
 
 ANSWERS = frozenset({Effect.OK, Effect.FAILED, Effect.QUARANTINED})
 NO_OUTPUT = Stored(0, 0)
-
-KINDS: dict[int, str] = {
-    pb.ENDING_UNSPECIFIED: "lost",
-    pb.EXITED: "exited",
-    pb.SIGNALED: "signaled",
-    pb.DEADLINE: "timeout",
-    pb.CANCELLED: "cancelled",
-    pb.SPAWN_FAILED: "spawn-failed",
-    pb.RUNNER_LOST: "lost",
-}
-
 
 @dataclasses.dataclass(slots=True)
 class Returned:

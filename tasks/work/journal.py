@@ -13,7 +13,7 @@ import typing
 
 from components.errors import Refused
 from tasks.work.errors import JournalError
-from tasks.work.queue import State
+from tasks.work.states import State
 
 VERSION = 1
 _BLOCK_BYTES = 1 << 16

@@ -17,8 +17,8 @@ import typing
 
 from tasks.work.errors import JournalError, TemplateError
 from tasks.work.journal import Fold
-from tasks.work.queue import State
 from tasks.work.results import ResultStore, Stored
+from tasks.work.states import State
 
 _PLACE = struct.Struct("<qqB")
 Outputs = collections.abc.Iterator[tuple[int, bytes]]

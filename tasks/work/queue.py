@@ -10,71 +10,19 @@ Memory: two bytes an item; everything else is bounded by what is leased or waits
 import collections
 import collections.abc
 import dataclasses
-import enum
-import typing
 
+from tasks.work.holder import Held, Holder
 from tasks.work.ledger import Ledger
 from tasks.work.order import Order
+from tasks.work.states import TERMINAL, Effect, State, Verdict
 
 MAX_ATTEMPT = 255
 QUARANTINE_NODES = 2
 """An item that failed on so many different nodes is bad, not they."""
-RECENT = 20
-"""Answers of a node that its health is judged by."""
-CORDON_FAILURES = 10
-"""So many of the recent answers must be failures of different items before a node is suspected at all …"""
-CORDON_RATIO = 4
-"""… and its rate of failure at least so many times that of the other nodes."""
 SCAN = 4096
 """Returned items looked at for one lease: some may not go to this node."""
 LOSS_LIMIT = 8
 """An item under which so many nodes were lost is given up: it might be what kills them."""
-
-
-class State(enum.IntEnum):
-    """Where an item is; `journal` uses the names."""
-
-    PENDING = 0
-    LEASED = 1
-    OK = 2
-    FAILED = 3
-    QUARANTINED = 4
-    CANCELLED = 5
-
-
-TERMINAL = frozenset({State.OK, State.FAILED, State.QUARANTINED, State.CANCELLED})
-
-
-class Verdict(enum.Enum):
-    """What an attempt came to."""
-
-    OK = "ok"
-    FAILED = "failed"
-    LOST = "lost"
-    """Nobody knows how far it came: not the item's fault."""
-    CANCELLED = "cancelled"
-    """We stopped it: it lost a race, or the run is being halted."""
-
-
-class Effect(enum.Enum):
-    """What settling an attempt did."""
-
-    OK = "ok"
-    FAILED = "failed"
-    QUARANTINED = "quarantined"
-    RETRY = "retry"
-    """Failed, and goes to another attempt (or another copy of it still runs)."""
-    REQUEUED = "requeued"
-    """Lost or cancelled before it came to anything."""
-    DUPLICATE = "duplicate"
-    """The item has its answer already."""
-
-
-class Held(typing.NamedTuple):
-    """One copy of an item at a node."""
-
-    attempt: int
-    leased_at_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,25 +31,6 @@ class Grant:
 
     index: int
     attempt: int
-
-
-@dataclasses.dataclass(slots=True)
-class Holder:
-    """A node, as the queue knows it."""
-
-    name: str
-    heard_s: float
-    holding: dict[int, Held] = dataclasses.field(default_factory=dict)
-    cordoned: bool = False
-    draining: bool = False
-    recent: collections.deque[bool] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=RECENT))
-    failed_here: collections.deque[int] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=1000))
-    """Items whose last word is a failure here; forgiven when the node turns out to be bad."""
-
-    @property
-    def takes_work(self) -> bool:
-        """Whether it may be given anything new."""
-        return not (self.cordoned or self.draining)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -296,8 +225,7 @@ class LeaseQueue:
                 holder.recent.append(True)
                 return self._answer(index, State.OK, Effect.OK, alone=alone)
             case Verdict.FAILED if not holder.cordoned:
-                holder.recent.append(False)
-                holder.failed_here.append(index)
+                holder.failed(index)
                 return self._failed(node, index, alone=alone)
             case Verdict.LOST:
                 self._losses[index] += 1
@@ -307,18 +235,7 @@ class LeaseQueue:
     def suspect(self, node: str) -> Cordoned | None:
         """Cordon the node when many different items fail on it that do well elsewhere; forgive their failures there."""
         holder = self.holders[node]
-        bad = len(set(list(holder.failed_here)[-holder.recent.count(False) :])) if holder.recent else 0
-        others = [
-            other
-            for other in self.holders.values()
-            if other is not holder and other.takes_work and True in other.recent
-        ]
-        answers = sum(len(other.recent) for other in others)
-        failures = sum(other.recent.count(False) for other in others)
-        if not holder.takes_work or bad < CORDON_FAILURES or answers < CORDON_FAILURES:
-            return None
-        rate = holder.recent.count(False) / len(holder.recent)
-        if rate < CORDON_RATIO * failures / answers or 2 * rate < 1:
+        if not holder.suspicious(self.holders.values()):
             return None
         holder.cordoned = True
         return Cordoned(node, tuple(self._forgive(node, holder)))

@@ -14,9 +14,9 @@ import typing
 from components.errors import GaxxError
 from tasks.work.journal import Attempt, Fold, records
 from tasks.work.ledger import Ledger
-from tasks.work.queue import State
 from tasks.work.results import ResultStore, Stored
 from tasks.work.run_folder import RunFolder, all_runs
+from tasks.work.states import State
 
 SLOWEST = 5
 EXAMPLES = 10

@@ -28,9 +28,10 @@ from tasks.work.mapper import Mapper
 from tasks.work.node_stream import NodeStream, Way
 from tasks.work.options import MapOptions
 from tasks.work.order import Shuffled
-from tasks.work.queue import LeaseQueue, State
+from tasks.work.queue import LeaseQueue
 from tasks.work.results import ResultStore
 from tasks.work.run_folder import RunFolder
+from tasks.work.states import State
 
 REFRESH_S = 2.0
 CLOSED_PIPE = 141

@@ -6,7 +6,7 @@ import time
 import typing
 
 from tasks import words
-from tasks.work.queue import State
+from tasks.work.states import State
 
 if typing.TYPE_CHECKING:
     from tasks.work.mapper import Mapper

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from components.errors import Refused
 from tasks.work import journal
 from tasks.work.errors import JournalError
-from tasks.work.queue import State
+from tasks.work.states import State
 
 STATES = st.sampled_from(["ok", "failed", "quarantined", "retry", "requeued", "duplicate"])
 ATTEMPTS = st.builds(

@@ -149,7 +149,7 @@ def test_a_time_limit_can_follow_the_median(three: Fleet) -> None:
     source = b"30\n" + b"0.2\n" * 12
     done = three.gaxx("map", "--json", "--no-speculate", "--timeout", "400%", "--", "sleep", "{}", stdin=source)
     assert counts(done) == (13, 12, 1, 0, 0, 0)
-    (late,) = [event for event in events(done) if event["state"] == "failed"]
+    (late,) = (event for event in events(done) if event["state"] == "failed")
     assert (late["index"], late["class"]) == (0, "timeout")
 
 
@@ -188,7 +188,8 @@ def test_the_rate_holds_over_the_whole_fleet(three: Fleet) -> None:
 
 
 def test_a_shuffled_run_hands_out_in_the_seeds_order_and_prints_in_the_inputs(three: Fleet) -> None:
-    done = three.gaxx("map", "-n", "demo-1", "--slots", "1", "--shuffle", "7", "-k", "--", "echo", "{}", stdin=lines(40))
+    argv = ["-n", "demo-1", "--slots", "1", "--shuffle", "7", "-k"]
+    done = three.gaxx("map", *argv, "--", "echo", "{}", stdin=lines(40))
     assert done.stdout == lines(40)
 
 

@@ -7,7 +7,8 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from tasks.work.order import Shuffled
-from tasks.work.queue import LOSS_LIMIT, Effect, Grant, LeaseQueue, State, Verdict
+from tasks.work.queue import LOSS_LIMIT, Grant, LeaseQueue
+from tasks.work.states import Effect, State, Verdict
 
 NODES = ("a", "b", "c")
 

@@ -11,7 +11,8 @@ if typing.TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
-    from tasks.work.mapper import Lane, Mapper
+    from tasks.work.lane import Lane
+    from tasks.work.mapper import Mapper
 
 BAR_WIDTH = 30
 LANES_SHOWN = 16
