@@ -251,6 +251,6 @@ def assert_nothing_left(project: Project) -> None:
     assert list(project.nodes_folder.rglob("*")) == [], "no file of a machine"
     assert list(project.private.glob("authorities/*")) == [], "no key"
     assert list(project.private.glob("addresses/*")) == [], "no claim of an address"
-    assert list(project.cache.glob("inventory/*")) == [], "no inventory"
+    assert [path.name for path in project.cache.glob("inventory/*")] == [], "no inventory"
     for stack in project.stacks:
         assert project.resources(stack) == [], f"nothing in the state of {stack}"
