@@ -144,7 +144,7 @@ RULES = (
         "no-root-password",
         "mandatory",
         "a password can be guessed, and this one would stand in the state",
-        "leave rootPass out",
+        "leave rootPass out; log in with keys",
         one=no_root_password,
     ),
     Rule(

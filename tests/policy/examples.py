@@ -75,7 +75,10 @@ def user_data() -> str:
     )
 
 
-MINIMAL_USER_DATA = "#cloud-config\nssh_pwauth: false\ndisable_root: true\nusers:\n- name: ada\n  ssh_authorized_keys: [ssh-ed25519 AAAA]\n"
+MINIMAL_USER_DATA = (
+    "#cloud-config\nssh_pwauth: false\ndisable_root: true\n"
+    "users:\n- name: ada\n  ssh_authorized_keys: [ssh-ed25519 AAAA]\n"
+)
 
 
 def encoded(text: str) -> list[Mapping[str, object]]:
