@@ -50,6 +50,7 @@ FIRST_SHOWN = 5
 @click.option("--slots", type=click.IntRange(0), default=0, metavar="N", help="Items at once on a node; else its own.")
 @click.option("--rate", type=click.FloatRange(min=0), default=0, metavar="N", help="Start at most N items a second.")
 @click.option("--canary", type=click.IntRange(0), default=0, metavar="N", help="First N items on one node first.")
+@click.option("--max-cost", type=click.FloatRange(min=0), default=0, metavar="USD", help="Halt when that is spent.")
 @click.option("--output-limit", type=click.IntRange(min=1), default=16, show_default=True, metavar="MIB")
 @click.option("--keep-whole-output", is_flag=True, help="Keep what is beyond the limit in outputs/ on the node.")
 @click.option("--lease", "lease_s", type=click.FloatRange(min=0.5), default=30, show_default=True, metavar="S")
@@ -113,7 +114,7 @@ def options_from(asked: collections.abc.Mapping[str, typing.Any]) -> "MapOptions
 
 _AS_THEY_ARE = (
     "nodes", "chunk", "attempts", "timeout", "halt", "results", "shuffle", "keep_order", "shell", "cwd", "isolate",
-    "slots", "rate", "canary", "keep_whole_output", "lease_s", "speculate",
+    "slots", "rate", "canary", "max_cost", "keep_whole_output", "lease_s", "speculate",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import collections.abc
+import contextlib
 import dataclasses
 import json
 import os
@@ -26,25 +27,25 @@ class Printer:
 
     def __init__(self, store: ResultStore, out: typing.BinaryIO, err: typing.BinaryIO) -> None:
         self._store = store
-        self._out = out
-        self._err = err
+        self.out = out
+        self.err = err
 
     def show(self, answers: collections.abc.Sequence[Answer]) -> None:
         """Print a batch; raise BrokenPipeError when the reader has gone."""
         outputs: list[bytes] = []
         for answer in answers:
             if answer.stdout_file:
-                self._write(self._out, outputs)
-                _copy(self._store.large(answer.stdout_file), self._out)
+                self._write(self.out, outputs)
+                _copy(self._store.large(answer.stdout_file), self.out)
             else:
                 outputs.append(answer.stdout)
-        self._write(self._out, outputs)
+        self._write(self.out, outputs)
         for answer in answers:
             if answer.stderr_file:
-                _copy(self._store.large(answer.stderr_file), self._err)
+                _copy(self._store.large(answer.stderr_file), self.err)
             else:
                 outputs.append(answer.stderr)
-        self._write(self._err, outputs)
+        self._write(self.err, outputs)
 
     def finish(self) -> None:
         """The run is over: print what waits."""
@@ -102,8 +103,8 @@ class OrderedPrinter(Printer):
             return False
         _, out_at, out_size, err_at, err_size, attempt = _RECORD.unpack(data)
         for file, stored, name in (
-            (self._out, Stored(out_at, out_size), "stdout"),
-            (self._err, Stored(err_at, err_size), "stderr"),
+            (self.out, Stored(out_at, out_size), "stdout"),
+            (self.err, Stored(err_at, err_size), "stderr"),
         ):
             if stored.offset < 0:
                 _copy(self._store.large(f"{index}.{attempt}.{name}"), file)
@@ -124,7 +125,7 @@ class JsonPrinter(Printer):
 
     def show(self, answers: collections.abc.Sequence[Answer]) -> None:
         """Print a batch."""
-        self._write(self._out, [self._line(answer) for answer in answers])
+        self._write(self.out, [self._line(answer) for answer in answers])
 
     def _line(self, answer: Answer) -> bytes:
         attempt = answer.attempt
@@ -152,6 +153,30 @@ class JsonPrinter(Printer):
         if attempt.files:
             event["files"] = [{"path": path, "size": size, "sha256": sha256} for path, size, sha256 in attempt.files]
         return json.dumps(event, ensure_ascii=False).encode() + b"\n"
+
+
+class AsidePrinter(Printer):
+    """Prints while the progress stands aside: both may be on one terminal."""
+
+    def __init__(
+        self,
+        store: ResultStore,
+        inner: Printer,
+        aside: collections.abc.Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        super().__init__(store, inner.out, inner.err)
+        self.wants_items = inner.wants_items
+        self._inner = inner
+        self._aside = aside
+
+    def show(self, answers: collections.abc.Sequence[Answer]) -> None:
+        """Print a batch."""
+        with self._aside():
+            self._inner.show(answers)
+
+    def finish(self) -> None:
+        """Print what waits."""
+        self._inner.finish()
 
 
 class FolderPrinter:

@@ -72,6 +72,8 @@ class Mapper:
         self.lanes: dict[str, Lane] = {}
         self.stop: Stop | None = None
         self.started_s = time.monotonic()
+        self.hourly_usd = 0.0
+        """What all nodes together cost; for `--max-cost`."""
         self._spool = spool
         self._store = store
         self._committer = committer
@@ -276,6 +278,9 @@ class Mapper:
         self._give_up()
         if self._committer.reader_gone:
             self.halt("nobody reads the output any more", now=True)
+        spent = self.hourly_usd * (now_s - self.started_s) / 3600
+        if self.options.max_cost and spent >= self.options.max_cost:
+            self.halt(f"halted: the nodes have cost ${spent:.2f} (--max-cost)", now=False)
         self._feeder.tick(since_s)
 
     # Results in

@@ -21,6 +21,7 @@ from tasks import inventory, selection
 from tasks.inventory import Found
 from tasks.work import emit, items, merge
 from tasks.work.commit import Committer
+from tasks.work.cost import hourly_usd
 from tasks.work.intake import Input
 from tasks.work.journal import Fold, Journal, records
 from tasks.work.ledger import Ledger
@@ -66,6 +67,9 @@ class Watcher(typing.Protocol):
 
     def end(self) -> None:
         """The run is over: leave the terminal as it was."""
+
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        """Leave stdout and stderr to somebody else for the length of the block; called from a thread."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,6 +154,8 @@ class Session:
         mapper = Mapper(
             options, spool, queue, store, committer, self._watcher, run_id=self.folder.id, session=self._number
         )
+        if options.max_cost:
+            mapper.hourly_usd = hourly_usd(self._nodes)
         loop = asyncio.get_running_loop()
 
         def grown() -> None:
@@ -206,7 +212,8 @@ class Session:
             printer = emit.OrderedPrinter(store, out, err, self.folder.path / "order")
         else:
             printer = emit.Printer(store, out, err)
-        return emit.FolderPrinter(store, printer) if self.options.results else printer
+        aside = emit.AsidePrinter(store, printer, self._watcher.aside)
+        return emit.FolderPrinter(store, aside) if self.options.results else aside
 
     def _restore(self, queue: LeaseQueue, spool: items.Spool, committer: Committer) -> None:
         """Take what earlier sessions' journal says for what is done."""

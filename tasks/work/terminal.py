@@ -1,6 +1,9 @@
 """The run on a terminal: a bar, and a lane a node that shows who is slow. Rich is loaded only here."""
 
+import collections.abc
+import contextlib
 import sys
+import threading
 import time
 import typing
 
@@ -26,6 +29,8 @@ class LaneWatcher(PlainWatcher):
         super().__init__()
         self._live: Live | None = None
         self._painted_s = 0.0
+        # Items' outputs are printed from a thread.
+        self._lock = threading.RLock()
 
     def begin(self, mapper: "Mapper") -> None:
         """Take the foot of the terminal."""
@@ -40,21 +45,40 @@ class LaneWatcher(PlainWatcher):
 
     def tick(self) -> None:
         """Repaint."""
-        if self._live is not None and time.monotonic() - self._painted_s > PAINT_S:
+        if self._live is None or time.monotonic() - self._painted_s <= PAINT_S:
+            return
+        # A large output may be being printed just now: then there is nothing to paint below.
+        if self._lock.acquire(blocking=False):
             self._painted_s = time.monotonic()
             self._live.refresh()
+            self._lock.release()
 
     def end(self) -> None:
         """Give the foot of the terminal back."""
-        if self._live is not None:
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+
+    @contextlib.contextmanager
+    def aside(self) -> collections.abc.Iterator[None]:
+        """Wipe the lines, and paint them again below what was printed meanwhile."""
+        with self._lock:
+            if self._live is None:
+                yield
+                return
             self._live.stop()
-            self._live = None
+            try:
+                yield
+            finally:
+                self._live.start(refresh=True)
 
     def _line(self, text: str) -> None:
-        if self._live is not None:
-            self._live.console.print(f"gaxx: {text}", markup=False, highlight=False)
-        else:
-            super()._line(text)
+        with self._lock:
+            if self._live is not None:
+                self._live.console.print(f"gaxx: {text}", markup=False, highlight=False)
+            else:
+                super()._line(text)
 
 
 class _Picture:

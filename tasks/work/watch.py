@@ -1,5 +1,6 @@
 """How a run looks from outside where stderr is no terminal: plain lines; and with `--json`, events."""
 
+import contextlib
 import json
 import sys
 import time
@@ -46,6 +47,10 @@ class PlainWatcher:
 
     def end(self) -> None:
         """Nothing is left to be cleaned up."""
+
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        """Whole lines get along with everything."""
+        return contextlib.nullcontext()
 
     def _line(self, text: str) -> None:
         sys.stderr.write(f"gaxx: {text}\n")
