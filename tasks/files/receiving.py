@@ -14,6 +14,8 @@ from tasks.files import faults, names
 from tasks.files.arrivals import Arrival, Arrivals
 from tasks.files.results import FileFault, FileResult, NodeFault, NodeReport, State
 
+MISSING = "no such file or folder"
+
 Tell = collections.abc.Callable[[FileResult], None]
 Moved = collections.abc.Callable[[str, int], None]
 
@@ -71,7 +73,9 @@ class Receiver:
                 # Of many nodes not all have what a wildcard means; a plain name was meant as it was said.
                 if not fault.missing or not names.MAGIC & set(glob):
                     self._inbox.matched(glob)
-                    result = FileResult(self._report.node, glob, fault.state, error=fault.text)
+                    # Where on a node it was looked for differs; that it is not there is the same answer.
+                    text = MISSING if fault.missing else fault.text
+                    result = FileResult(self._report.node, glob, fault.state, error=text)
                     self._inbox.add(self._report, result)
             self._inbox.through(self._report.node)
 

@@ -38,7 +38,7 @@ class Doomed:
         files: list[str] = []
         folders: list[str] = []
         for path, is_folder in found:
-            if any(path.startswith(f"{kept}/") for kept in self._kept):
+            if any(f"{path}/".startswith(f"{kept}/") for kept in self._kept):
                 continue
             if path not in (self._folders if is_folder else self._files):
                 (folders if is_folder else files).append(path)

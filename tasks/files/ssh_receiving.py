@@ -7,7 +7,7 @@ import paramiko
 
 from tasks.files import names
 from tasks.files.chunks import CHUNK_BYTES
-from tasks.files.receiving import Inbox
+from tasks.files.receiving import MISSING, Inbox
 from tasks.files.results import FileFault, FileResult, NodeReport, State
 from tasks.files.ssh_node import SshNode, said_of
 
@@ -51,7 +51,8 @@ class SshReceiver:
 
     def _fault(self, glob: str, path: str, fault: FileFault) -> None:
         self._inbox.matched(glob)
-        self._inbox.add(self._report, FileResult(self._report.node, path, fault.state, error=fault.text))
+        text = MISSING if fault.missing else fault.text
+        self._inbox.add(self._report, FileResult(self._report.node, path, fault.state, error=text))
 
     def _walk(
         self, folder: str, prefix: str, pattern: str

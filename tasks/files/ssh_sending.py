@@ -53,8 +53,8 @@ class SshSender:
         there = remote.lstat(target)
         if there is not None and stat.S_ISLNK(there):
             raise FileFault(State.REFUSED, f"{target}: is a symbolic link, which is not followed")
-        if there is not None and stat.S_ISDIR(there):
-            raise FileFault(State.FAILED, f"{target}: is a folder")
+        if there is not None and not stat.S_ISREG(there):
+            raise FileFault(State.REFUSED, f"{target}: is no regular file")
         if there is not None and sftp.stat(target).st_size == source.size_bytes and remote.sha256(target) == digest:
             sftp.chmod(target, source.mode & _MODE)
             return State.UNCHANGED

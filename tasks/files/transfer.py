@@ -26,6 +26,8 @@ if typing.TYPE_CHECKING:
 
 ATTEMPTS = 3
 """Of a node whose connection breaks under way: what it has got already is not sent again."""
+PAUSE_S = 1.0
+"""Before the second attempt; twice that before the third."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,14 +197,15 @@ class _Carrier:
 
     async def _by_agent(self, node: Node, report: NodeReport) -> None:
         for attempt in range(1, ATTEMPTS + 1):
-            moved_bytes = report.moved_bytes
             try:
                 await self._attempt(node, report)
             except NodeFault as fault:
-                went_on = report.moved_bytes > moved_bytes
-                if fault.state is not State.LOST or attempt == ATTEMPTS or not went_on:
+                never_there = attempt == 1 and fault.state is State.UNREACHABLE
+                if fault.state not in GONE or never_there or attempt == ATTEMPTS:
                     raise
                 self._listener.note(f"{node.name}: {fault.text}: going on where it broke off")
+                # An agent that is started anew takes about a second.
+                await asyncio.sleep(attempt * PAUSE_S)
             else:
                 return
 
