@@ -367,3 +367,26 @@ def test_the_controller_holds_neither_pulumi_nor_fabric_nor_paramiko(three: Flee
         [sys.executable, "-c", probe], cwd=three.root, env=three.environ, input=b"x\n", capture_output=True, check=True
     )
     assert not {"pulumi", "fabric", "paramiko", "rich"} & set(done.stdout.decode().split())
+
+
+def test_nodes_behind_ssh_take_work_like_others(three: Fleet) -> None:
+    behind = tuple(dataclasses.replace(node, reach="ssh") for node in three.known.nodes)
+    three.rewrite(dataclasses.replace(three.known, nodes=behind))
+    done = three.gaxx("map", "--json", "--", "sleep", "0.05", stdin=lines(30))
+    assert (done.returncode, counts(done)[1]) == (0, 30), done.stderr
+    assert {event["node"] for event in events(done)} == set(three.machines)
+
+
+def test_a_run_costs_no_more_than_it_may(three: Fleet, tmp_path: pathlib.Path) -> None:
+    dear = tuple(
+        dataclasses.replace(node, cloud="linode", type="g6-dedicated-8", region="x") for node in three.known.nodes
+    )
+    three.rewrite(dataclasses.replace(three.known, nodes=dear))
+    halted = three.gaxx("map", "--json", "--max-cost", "0.00005", "--", "sleep", "0.3", stdin=lines(200))
+    total, ok, _, _, skipped, _ = counts(halted)
+    assert (halted.returncode, total, ok + skipped) == (4, 200, 200)
+    assert 0 < ok < 100
+    unknown = tuple(dataclasses.replace(node, type="made-up") for node in dear)
+    three.rewrite(dataclasses.replace(three.known, nodes=unknown))
+    refused = three.gaxx("map", "--max-cost", "1", "--", "true", stdin=lines(1))
+    assert (refused.returncode, b"the price of demo-1 (linode made-up) is not known" in refused.stderr) == (1, True)
