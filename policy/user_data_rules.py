@@ -100,6 +100,10 @@ def judged_later(resources: Sequence[Declared], settings: Settings) -> Iterable[
     """Say whose user-data is not known yet."""
     del settings
     names = [r.name for r in resources if (found := machine(r)) is not None and has_unknown(found.user_data)]
+    # The engine's order is whichever was declared first; a review of the same change is the same text.
+    names.sort(
+        key=lambda name: [part.rjust(9, "0") if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+    )
     if names:
         more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
         yield f"user-data of {', '.join(names[:_SHOWN_NAMES])}{more} is judged in the update, before each exists"

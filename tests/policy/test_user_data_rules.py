@@ -1,6 +1,7 @@
 """User-data is judged as cloud-init reads it: decoded and parsed, never searched as text."""
 
 import base64
+import dataclasses
 import gzip
 
 import pytest
@@ -235,6 +236,15 @@ def test_a_boot_script_is_refused_although_the_user_data_is_not_known_yet() -> N
 
 def test_nothing_is_told_as_judged_later_when_all_is_known() -> None:
     assert judge_stack("user-data-judged-later", [linode(), vultr(), local()]) == []
+
+
+def test_those_that_are_judged_later_are_told_in_the_order_of_their_numbers() -> None:
+    machines = [
+        dataclasses.replace(local(userData=UNKNOWN), name=name) for name in ("demo-10", "demo-2", "alpha-3", "demo-1")
+    ]
+    (text,) = judge_stack("user-data-judged-later", machines)
+
+    assert "alpha-3, demo-1, demo-2, demo-10" in text
 
 
 def test_three_hundred_machines_are_told_in_one_line() -> None:
