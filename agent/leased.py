@@ -25,6 +25,9 @@ ENVIRONMENT_LIMIT_BYTES = 128 * 1024 - 16
 """Longer items come on stdin and in a file: the kernel takes no variable of 128 KiB."""
 INLINE_BYTES = 16 * 1024
 """Of stdout and of stderr in a result; what is longer is fetched."""
+BATCH = 512
+BATCH_BYTES = 4 * 1024 * 1024
+"""Of results in one message."""
 CHUNK_BYTES = 256 * 1024
 RUNNER_WITHIN_S = 20.0
 """How long leased items wait for a runner that is being restarted."""
@@ -164,15 +167,19 @@ class LeasedRun:
             chunk.error = f"{fault.filename}: {fault.strerror}"
         return pb.WorkEvent(chunk=chunk)
 
-    def take(self, limit: int) -> list[pb.ItemResult]:
-        """Return the next results to be sent, oldest first."""
+    def take(self) -> list[pb.ItemResult]:
+        """Return the next results to be sent, oldest first: as many as one message should have."""
         batch: list[pb.ItemResult] = []
-        while self._outbox and len(batch) < limit:
+        size = 0
+        while self._outbox and len(batch) < BATCH and size < BATCH_BYTES:
             entry = self._outbox.popleft()
             if isinstance(entry, pb.ItemResult):
                 batch.append(entry)
             elif entry in self._held:
                 batch.append(pb.ItemResult.FromString(self._held.read(entry)))
+            else:
+                continue
+            size += batch[-1].ByteSize()
         return batch
 
     def bye(self) -> None:

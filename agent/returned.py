@@ -16,7 +16,9 @@ from pathlib import Path
 from agent.proto.agent_pb2 import ReturnedFile
 
 INLINE_BYTES = 32 * 1024
-"""Files up to this size travel with the result."""
+"""Files up to this size travel with the result …"""
+INLINE_SUM_BYTES = 128 * 1024
+"""… as long as they are no more than this together."""
 MANY = 10_000
 """More files than this of one item are a mistake in the glob."""
 _BLOCK_BYTES = 1024 * 1024
@@ -36,6 +38,7 @@ def collect(root: bytes, globs: Sequence[bytes], held: Path) -> tuple[list[Retur
     """
     files: list[ReturnedFile] = []
     errors: list[str] = []
+    room = INLINE_SUM_BYTES
     seen: set[bytes] = set()
     try:
         top = os.open(root, _FOLDER)
@@ -48,7 +51,8 @@ def collect(root: bytes, globs: Sequence[bytes], held: Path) -> tuple[list[Retur
                 for path in _match(top, _split(pattern)):
                     if path not in seen and len(seen) < MANY:
                         seen.add(path)
-                        files.append(_take(top, path, held, len(files)))
+                        files.append(_take(top, path, held / str(len(files)), min(room, INLINE_BYTES)))
+                        room -= len(files[-1].inline_data)
             except (OSError, _BadPattern) as fault:
                 errors.append(f"{_show(pattern)}: {_why(fault)}")
                 continue
@@ -125,7 +129,7 @@ def _entry(top: int, name: bytes) -> list[tuple[bytes, bool]]:
     return [(name, stat.S_ISDIR(mode))]
 
 
-def _take(top: int, path: bytes, held: Path, position: int) -> ReturnedFile:
+def _take(top: int, path: bytes, held: Path, inline_bytes: int) -> ReturnedFile:
     *folders, name = path.split(b"/")
     opened: list[int] = []
     try:
@@ -140,28 +144,28 @@ def _take(top: int, path: bytes, held: Path, position: int) -> ReturnedFile:
             message = f"{_show(path)} is not a regular file"
             raise _BadPattern(message)
         answer = ReturnedFile(path=path, mode=stat.S_IMODE(status.st_mode))
-        if status.st_size <= INLINE_BYTES:
-            data = os.read(descriptor, INLINE_BYTES + 1)
-            if len(data) <= INLINE_BYTES:
+        if status.st_size <= inline_bytes:
+            data = os.read(descriptor, inline_bytes + 1)
+            if len(data) <= inline_bytes:
                 answer.inline_data = data
                 answer.is_inline = True
                 answer.size_bytes = len(data)
                 answer.sha256 = hashlib.sha256(data).hexdigest()
                 return answer
             os.lseek(descriptor, 0, os.SEEK_SET)
-        answer.size_bytes, answer.sha256 = _copy(descriptor, held, position)
+        answer.size_bytes, answer.sha256 = _copy(descriptor, held)
         return answer
     finally:
         for descriptor in reversed(opened):
             os.close(descriptor)
 
 
-def _copy(source: int, held: Path, position: int) -> tuple[int, str]:
+def _copy(source: int, held: Path) -> tuple[int, str]:
     """Copy while hashing: what is hashed is what will be sent, whatever happens to the original."""
-    held.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest = hashlib.sha256()
     size = 0
-    with (held / str(position)).open("wb") as target:
+    with held.open("wb") as target:
         while data := os.read(source, _BLOCK_BYTES):
             digest.update(data)
             target.write(data)

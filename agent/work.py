@@ -21,7 +21,6 @@ _log = logging.getLogger("gaxx.work")
 
 LINGER_S = 0.05
 """Results wait so long for company while there is more to do here: a message an item would cost more than the item."""
-BATCH = 512
 BEATS_A_LEASE = 4
 SYNC_EVERY_S = 0.5
 FORGET_AFTER_S = 7 * 24 * 3600.0
@@ -91,7 +90,7 @@ class Work:
             run.wake.clear()
             while not replies.empty():
                 yield replies.get_nowait()
-            results = run.take(BATCH)
+            results = run.take()
             if results:
                 yield pb.WorkEvent(results=pb.WorkEvent.Results(results=results))
                 continue
@@ -178,15 +177,16 @@ class Work:
             self._called_off = self._node.activity.draining
 
     def _forget_old(self) -> None:
-        if not self._folder.is_dir():
-            return
-        for folder in self._folder.iterdir():
-            if _age_s(folder) > FORGET_AFTER_S:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Drop what no controller has come back for: results, and what was sent for runs or waits to be fetched."""
+        work = self._node.config.work_dir
+        for pattern in (".held/*", "*/runs/*", "*/.outputs/*"):
+            for folder in work.glob(pattern):
+                if _age_s(folder) > FORGET_AFTER_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _age_s(folder: Path) -> float:
-    newest = max((path.stat().st_mtime for path in folder.rglob("*")), default=folder.stat().st_mtime)
+    newest = max((path.lstat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0)
     return time.time() - newest
 
 

@@ -4,9 +4,12 @@ Results gather while the batch before them is written: one fsync for many, howev
 """
 
 import asyncio
+import collections
 import collections.abc
+import contextlib
 import dataclasses
 import hashlib
+import pathlib
 import typing
 
 from agent.proto import agent_pb2 as pb
@@ -18,6 +21,8 @@ from tasks.work.states import Effect
 
 ANSWERS = frozenset({Effect.OK, Effect.FAILED, Effect.QUARANTINED})
 NO_OUTPUT = Stored(0, 0)
+FETCHED_AHEAD = 8
+"""Chunks of one output or file that are asked for before the first of them is there."""
 
 @dataclasses.dataclass(slots=True)
 class Returned:
@@ -28,8 +33,17 @@ class Returned:
     effect: Effect = Effect.DUPLICATE
     kind: str = ""
     error: str = ""
+    files_error: str = ""
+    """Why its files are not what the node said."""
     fetched: dict[bytes, str] = dataclasses.field(default_factory=dict)
     """Outputs that were fetched in chunks: stdout or stderr to its name in the store."""
+    parts: dict[bytes, pathlib.Path] = dataclasses.field(default_factory=dict)
+    """Returned files that were fetched in chunks, not yet in their places."""
+
+    @property
+    def stores_files(self) -> bool:
+        """Whether its files are the item's: those of its answer, also when that is a failure (a test's report)."""
+        return self.effect in ANSWERS and not self.files_error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,6 +122,9 @@ class Committer:
 
     async def _commit(self, batch: list[Returned], events: list[tuple[str, dict[str, object]]]) -> None:
         answers: list[Answer] = []
+        with_files = [returned for returned in batch if returned.result.files]
+        if with_files:
+            await asyncio.to_thread(self._store_files, with_files)
         lines = [self._write(returned, answers) for returned in batch]
         self._store.flush()
         self._journal.append("".join(lines))
@@ -136,7 +153,6 @@ class Committer:
         stdout, stderr = result.stdout, result.stderr
         shown = returned.effect in ANSWERS
         out_name, err_name = returned.fetched.get(b"stdout", ""), returned.fetched.get(b"stderr", "")
-        files = self._files(returned) if result.files and shown else ()
         attempt = Attempt(
             item=self._digest(result.index, keep=not shown),
             index=result.index,
@@ -154,7 +170,7 @@ class Committer:
             stderr=(-1, exit_.stderr_bytes) if err_name else self._store.put(stderr) if stderr else NO_OUTPUT,
             out=out_digest(stdout),
             cut=exit_.stdout_cut or exit_.stderr_cut,
-            files=files,
+            files=_names(result) if returned.stores_files else (),
         )
         if shown:
             item = self._spool.read(result.index, 1)[0] if self._wants_item(result.index) else b""
@@ -174,45 +190,50 @@ class Committer:
             return known
         return digest(self._spool.read(index, 1)[0]) if index < self._spool.count else ""
 
-    def _files(self, returned: Returned) -> tuple[tuple[str, int, str], ...]:
-        """Store the small files, which came with the result; the large ones are there already."""
-        names: list[tuple[str, int, str]] = []
-        for file in returned.result.files:
-            if file.is_inline:
-                self._store.store_file(returned.result.index, file.path, file.mode, file.inline_data)
-            names.append((file.path.decode("utf-8", "backslashreplace"), file.size_bytes, file.sha256))
-        return tuple(names)
+    def _store_files(self, batch: list[Returned]) -> None:
+        """Put the files of answers in their places: of no other attempts, a late copy must not replace them."""
+        for returned in batch:
+            for file in returned.result.files:
+                part = returned.parts.get(file.path)
+                if returned.stores_files:
+                    data = file.inline_data if part is None else part
+                    self._store.store_file(returned.result.index, file.path, file.mode, data)
+                elif part is not None:
+                    part.unlink(missing_ok=True)
+
+
+def _names(result: pb.ItemResult) -> tuple[tuple[str, int, str], ...]:
+    return tuple(
+        (file.path.decode("utf-8", "backslashreplace"), file.size_bytes, file.sha256) for file in result.files
+    )
 
 
 async def fetch(stream: NodeStream, result: pb.ItemResult, store: ResultStore, limit_bytes: int) -> Returned:
     """Bring what was too large for its result; raise ConnectionError when the node goes away meanwhile."""
     returned = Returned(stream, result)
+    name = f"{result.index}.{result.attempt}"
+    exit_ = result.exit
     try:
-        if result.output_held:
-            exit_ = result.exit
-            for name, inline, size in (
-                (b"stdout", result.stdout, exit_.stdout_bytes),
-                (b"stderr", result.stderr, exit_.stderr_bytes),
-            ):
-                if size > len(inline):
-                    where = f"{result.index}.{result.attempt}.{name.decode()}"
-                    await _fetch(stream, result.result_id, name, store.large(where), limit_bytes=limit_bytes)
-                    returned.fetched[name] = where
-        for file in result.files:
+        for output, inline, size in (
+            (b"stdout", result.stdout, exit_.stdout_bytes),
+            (b"stderr", result.stderr, exit_.stderr_bytes),
+        ):
+            if result.output_held and size > len(inline):
+                where = f"{name}.{output.decode()}"
+                await _bring(stream, result.result_id, output, store.large(where), limit_bytes=limit_bytes)
+                returned.fetched[output] = where
+        for position, file in enumerate(result.files):
             store.target(result.index, file.path)
             if file.is_inline:
-                if hashlib.sha256(file.inline_data).hexdigest() != file.sha256:
-                    returned.error = f"{file.path!r}: what arrived is not what the node sent"
-                continue
-            part = store.large(f"{result.index}.{result.attempt}.part")
-            sha256 = await _fetch(stream, result.result_id, b"file:" + file.path, part)
+                sha256 = hashlib.sha256(file.inline_data).hexdigest()
+            else:
+                part = store.large(f"{name}.{result.lease}.{position}.part")
+                returned.parts[file.path] = part
+                sha256 = await _bring(stream, result.result_id, b"file:" + file.path, part)
             if sha256 != file.sha256:
-                part.unlink(missing_ok=True)
-                returned.error = f"{file.path!r}: what arrived is not what the node sent"
-                continue
-            await asyncio.to_thread(store.store_file, result.index, file.path, file.mode, part)
+                returned.files_error = f"{file.path!r}: what arrived is not what the node sent"
     except (_NodeSide, ReturnedFileError) as error:
-        returned.error = str(error)
+        returned.files_error = str(error)
     return returned
 
 
@@ -220,18 +241,44 @@ class _NodeSide(Exception):  # noqa: N818 - never leaves this module
     """The node cannot give what it said it held."""
 
 
-async def _fetch(stream: NodeStream, result_id: int, name: bytes, path: typing.Any, *, limit_bytes: int = 0) -> str:
+async def _bring(
+    stream: NodeStream, result_id: int, name: bytes, path: pathlib.Path, *, limit_bytes: int = 0
+) -> str:
     """Write one output or file to `path`, at most `limit_bytes` of it (0: all), and return its sha256."""
     sha256 = hashlib.sha256()
-    offset = 0
+    written = 0
     with path.open("wb") as file:
+        async with contextlib.aclosing(_chunks(stream, result_id, name)) as chunks:
+            async for chunk in chunks:
+                data = chunk.data[: limit_bytes - written] if limit_bytes else chunk.data
+                sha256.update(data)
+                file.write(data)
+                written += len(data)
+                if limit_bytes and written >= limit_bytes:
+                    break
+    return sha256.hexdigest()
+
+
+async def _chunks(
+    stream: NodeStream, result_id: int, name: bytes
+) -> collections.abc.AsyncGenerator[pb.WorkEvent.Chunk, None]:
+    """Yield the chunks in order, several asked for at a time: a far node answers late, but all at once."""
+    chunk = await stream.fetch(result_id, name, 0)
+    size = len(chunk.data)
+    ahead: collections.deque[asyncio.Task[pb.WorkEvent.Chunk]] = collections.deque()
+    offset = size
+    try:
         while True:
-            chunk = await stream.fetch(result_id, name, offset)
             if chunk.error:
                 raise _NodeSide(chunk.error)
-            data = chunk.data[: limit_bytes - offset] if limit_bytes else chunk.data
-            sha256.update(data)
-            file.write(data)
-            offset += len(data)
-            if chunk.last or (limit_bytes and offset >= limit_bytes):
-                return sha256.hexdigest()
+            yield chunk
+            if chunk.last:
+                return
+            while len(ahead) < FETCHED_AHEAD:
+                ahead.append(asyncio.create_task(stream.fetch(result_id, name, offset)))
+                offset += size
+            chunk = await ahead.popleft()
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)

@@ -12,6 +12,7 @@ import struct
 import typing
 
 from tasks.work.commit import Answer
+from tasks.work.errors import JournalError
 from tasks.work.results import ResultStore, Stored
 
 EVENT_OUTPUT_BYTES = 64 * 1024
@@ -202,10 +203,14 @@ class FolderPrinter:
         self._inner.finish()
 
     def _write(self, path: pathlib.Path, data: bytes, name: str) -> None:
-        if name:
-            shutil.copyfile(self._store.large(name), path)
-        else:
-            path.write_bytes(data)
+        try:
+            if name:
+                shutil.copyfile(self._store.large(name), path)
+            else:
+                path.write_bytes(data)
+        except OSError as error:
+            message = f"--results: {path}: {error.strerror}"
+            raise JournalError(message, hint="the outputs are in the run's folder; go on with --resume") from error
 
 
 def text_or_base64(name: str, data: bytes) -> dict[str, str]:

@@ -93,8 +93,7 @@ class Feeder:
         pending = self._queue.number(State.PENDING)
         left = pending if self._queue.complete else max(pending, 1 << 20)
         target = lane.pace.target(now_s, left=left, nodes=len(self._lanes))
-        at_most = self._leases.at_most(lane.pace.slots)
-        return target if at_most is None else min(target, at_most)
+        return min(target, self._leases.at_most(lane.pace.slots))
 
     def _lease(self, lane: Lane, grants: list[Grant], now_s: float) -> None:
         if not grants:

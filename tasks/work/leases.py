@@ -14,8 +14,8 @@ MESSAGE_BYTES = 2 * READ_LIMIT_BYTES
 """Of items in one message, unless a single one is longer."""
 SENT_LIMIT_BYTES = 32 * 1024 * 1024
 """Of a file that travels with an item."""
-SENT_AHEAD_BYTES = 16 * 1024 * 1024
-"""Of such files at one node."""
+AHEAD_BYTES = 16 * 1024 * 1024
+"""Of items, and of what travels with them, at one node: bounds memory there, however long the items are."""
 
 
 class LeaseWriter:
@@ -28,13 +28,11 @@ class LeaseWriter:
         self._template = options.template
         self._has_files = bool(options.returns or options.sends)
         self._lease_id = session << 32
-        self._sent_bytes = self._sent_items = 0
+        self._bytes = self._items = 1
 
-    def at_most(self, slots: int) -> int | None:
-        """How many items a node may hold because of what travels with them; None when nothing does."""
-        if not self._sent_items:
-            return None
-        return max(slots, SENT_AHEAD_BYTES * self._sent_items // self._sent_bytes)
+    def at_most(self, slots: int) -> int:
+        """How many items a node may hold because of their length, as it has been so far."""
+        return max(slots, AHEAD_BYTES * self._items // self._bytes)
 
     def write(
         self,
@@ -63,8 +61,11 @@ class LeaseWriter:
                     continue
             items.append(item)
             if size > MESSAGE_BYTES:
+                self._bytes += size
                 yield _message(items, deadline_s)
                 items, size = [], 0
+        self._bytes += size
+        self._items += len(grants)
         if items:
             yield _message(items, deadline_s)
 
@@ -95,9 +96,6 @@ class LeaseWriter:
                 raise ReturnedFileError(message)
             item.files.append(pb.SentFile(path=path, data=data, mode=mode))
             size += len(data)
-        if size:
-            self._sent_bytes += size
-            self._sent_items += 1
         return size
 
 

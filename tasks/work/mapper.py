@@ -306,7 +306,7 @@ class Mapper:
     def _settle(self, lane: Lane, returned: Returned) -> None:
         result = returned.result
         lane.unlimited.pop(result.index, None)
-        judgement = judge(result, files_error=returned.error, overdue=result.index in lane.overdue)
+        judgement = judge(result, files_error=returned.files_error, overdue=result.index in lane.overdue)
         lane.overdue.discard(result.index)
         returned.kind, returned.error = judgement.kind, judgement.error
         if judgement.node_is_sick and self.stop is None and lane.sicken(time.monotonic()):

@@ -377,7 +377,7 @@ def test_nodes_behind_ssh_take_work_like_others(three: Fleet) -> None:
     assert {event["node"] for event in events(done)} == set(three.machines)
 
 
-def test_a_run_costs_no_more_than_it_may(three: Fleet, tmp_path: pathlib.Path) -> None:
+def test_a_run_costs_no_more_than_it_may(three: Fleet) -> None:
     dear = tuple(
         dataclasses.replace(node, cloud="linode", type="g6-dedicated-8", region="x") for node in three.known.nodes
     )

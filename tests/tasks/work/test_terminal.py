@@ -25,8 +25,8 @@ def on_terminal(fleet: Fleet, *argv: str, resize_after: bytes = b"", interrupt_a
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     running = subprocess.Popen(
-        [sys.executable, "-m", "tasks.cli.main", *argv], cwd=fleet.root, env={**fleet.environ, "TERM": "xterm-256color"},
-        stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal,
+        [sys.executable, "-m", "tasks.cli.main", *argv], cwd=fleet.root,
+        env={**fleet.environ, "TERM": "xterm-256color"}, stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal,
     )  # fmt: skip
     os.close(terminal)
     written = b""
