@@ -12,7 +12,7 @@ BENCH ?= $(basename $(notdir $(wildcard $(addprefix bench/,run.py map.py files.p
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint types unit test test-engine fix proto bench clean
+.PHONY: help setup demo check lint types unit test test-engine soak fix proto bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: check test-engine ## the whole test suite
 
 test-engine: setup ## the real engine, sshd and agents
 	$(PYTEST) -m engine
+
+soak: setup ## long and random; not in `test`
+	$(PYTEST) -m soak
 
 fix: setup ## what lint can mend by itself
 	$(VENV)/ruff check --fix

@@ -228,4 +228,3 @@ def _compare(folder: RunFolder, options: MapOptions, how: Resumption) -> None:
 
 def _input(folder: RunFolder, generation: int) -> pathlib.Path:
     return folder.path / f"input.{generation}"
-

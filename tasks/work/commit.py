@@ -24,6 +24,7 @@ NO_OUTPUT = Stored(0, 0)
 FETCHED_AHEAD = 8
 """Chunks of one output or file that are asked for before the first of them is there."""
 
+
 @dataclasses.dataclass(slots=True)
 class Returned:
     """A result that has arrived whole, and what it did to its item."""
@@ -175,9 +176,7 @@ class Committer:
         if shown:
             item = self._spool.read(result.index, 1)[0] if self._wants_item(result.index) else b""
             answers.append(
-                Answer(
-                    attempt, item, stdout, stderr, out_name, err_name, exit_.stdout_bytes, exit_.stderr_bytes
-                )
+                Answer(attempt, item, stdout, stderr, out_name, err_name, exit_.stdout_bytes, exit_.stderr_bytes)
             )
         return attempt.line()
 
@@ -203,9 +202,7 @@ class Committer:
 
 
 def _names(result: pb.ItemResult) -> tuple[tuple[str, int, str], ...]:
-    return tuple(
-        (file.path.decode("utf-8", "backslashreplace"), file.size_bytes, file.sha256) for file in result.files
-    )
+    return tuple((file.path.decode("utf-8", "backslashreplace"), file.size_bytes, file.sha256) for file in result.files)
 
 
 async def fetch(stream: NodeStream, result: pb.ItemResult, store: ResultStore, limit_bytes: int) -> Returned:
@@ -241,9 +238,7 @@ class _NodeSide(Exception):  # noqa: N818 - never leaves this module
     """The node cannot give what it said it held."""
 
 
-async def _bring(
-    stream: NodeStream, result_id: int, name: bytes, path: pathlib.Path, *, limit_bytes: int = 0
-) -> str:
+async def _bring(stream: NodeStream, result_id: int, name: bytes, path: pathlib.Path, *, limit_bytes: int = 0) -> str:
     """Write one output or file to `path`, at most `limit_bytes` of it (0: all), and return its sha256."""
     sha256 = hashlib.sha256()
     written = 0

@@ -26,9 +26,7 @@ def explain(folder: RunFolder, item: bytes) -> list[dict[str, typing.Any]]:
     """Return the timeline of an item, named by its number (from 1) or its bytes; raise GaxxError."""
     manifest, options = folder.read_manifest(), folder.options()
     fold = Fold.of(folder.journal)
-    spool = Spool.reopen(
-        folder.path / f"input.{fold.generation}", delimiter=options.delimiter, chunk=options.chunk
-    )
+    spool = Spool.reopen(folder.path / f"input.{fold.generation}", delimiter=options.delimiter, chunk=options.chunk)
     index = _find(spool, item)
     value = spool.read(index, 1)[0]
     command = [os.fsdecode(part) for part in options.template.command(value, index)]

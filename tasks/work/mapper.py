@@ -357,4 +357,3 @@ class Mapper:
         for index in self.queue.give_up():
             self._committer.event("given-up", index=index)
             self._told.note(f"item {index + 1} is given up: too many nodes were lost under it")
-

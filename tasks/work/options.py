@@ -154,9 +154,7 @@ class MapOptions:
         return cls(**fields)
 
 
-def _filled(
-    pattern: bytes, item: bytes, index: int, written: collections.abc.Callable[[bytes], bytes]
-) -> bytes:
+def _filled(pattern: bytes, item: bytes, index: int, written: collections.abc.Callable[[bytes], bytes]) -> bytes:
     return PLACEHOLDER.sub(lambda match: written(fill(match.group(), item, index + 1)), pattern)
 
 

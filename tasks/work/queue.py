@@ -334,9 +334,7 @@ class LeaseQueue:
         failed_on = self._failures.get(index)
         if not failed_on or node not in failed_on:
             return True
-        fewest = min(
-            (failed_on.count(holder.name) for holder in self.holders.values() if holder.takes_work), default=0
-        )
+        fewest = min((failed_on.count(holder.name) for holder in self.holders.values() if holder.takes_work), default=0)
         return failed_on.count(node) <= fewest
 
     def _answer(self, index: int, state: State, effect: Effect, *, alone: bool = False) -> Settled:

@@ -130,4 +130,3 @@ def _lane(mapper: "Mapper", lane: "Lane", name_width: int, fastest: float) -> st
     failed = f" {lane.failed} failed" if lane.failed else ""
     answered = f"{lane.ok:>7} ok{failed} {len(holder.holding)} leased"
     return f"{lane.stream.name:<{name_width}} {bar:<10} {rate:7.1f}/s {answered} {state}".rstrip()
-
