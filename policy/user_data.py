@@ -3,6 +3,7 @@
 import base64
 import binascii
 import dataclasses
+import functools
 import gzip
 import typing
 import zlib
@@ -36,7 +37,13 @@ def parse(machine: Machine) -> Mapping[str, typing.Any]:
     if not isinstance(given, str) or not given:
         message = "there is none, and an image's own defaults let passwords in"
         raise UnreadableError(message)
-    text = _decoded(given) if machine.encoded else given
+    return _parsed(given, machine.encoded)
+
+
+# Several rules ask about the same machine, one after the other; YAML takes longer than all of them.
+@functools.lru_cache(maxsize=16)
+def _parsed(given: str, encoded: bool) -> Mapping[str, typing.Any]:  # noqa: FBT001 - part of the cache's key
+    text = _decoded(given) if encoded else given
     # Anything else (MIME parts, includes, scripts, jinja) does what no rule here can foresee.
     if text.split("\n", 1)[0].rstrip() != _HEADER:
         message = f"it does not start with {_HEADER}; scripts, includes, templates and archives cannot be judged"

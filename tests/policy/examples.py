@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from components.cloudinit import Bootstrap, render
 from policy.declared import UNKNOWN, Declared
-from policy.rule import Rule
 from policy.rulebook import RULES
 
 RULE = {rule.name: rule for rule in RULES}
@@ -222,6 +221,3 @@ def fleet(cloud: str = "linode", nodes: object = 2, **props: object) -> Declared
         ),
         **props,
     )
-
-
-__all__ = ["RULES", "Rule"]
