@@ -32,6 +32,8 @@ CLOUD_INIT_LIMIT_S = 900.0
 _POLL_S = 0.5
 
 _bundle_locks: dict[tuple[str, str], asyncio.Lock] = {}
+_bundles: dict[tuple[str, str], bundle.Bundle] = {}
+"""By Python and architecture: one operation of the engine installs one agent, whatever happens to its sources."""
 _push_locks: dict[str, asyncio.Lock] = {}
 _pushed: set[tuple[str, str]] = set()
 """(bundle store, bundle) that this process has filled: who waited for it need not ask the node again."""
@@ -129,8 +131,10 @@ class Enroller:
     async def _built(self, facts: Properties) -> bundle.Bundle:
         key = (facts["python"], facts["architecture"])
         async with _bundle_locks.setdefault(key, asyncio.Lock()):
-            await self._context.status(f"building the agent for Python {key[0]} on {key[1]}")
-            return await self._context.blocking(bundle.build, *key, cache_dir() / "bundles")
+            if key not in _bundles:
+                await self._context.status(f"building the agent for Python {key[0]} on {key[1]}")
+                _bundles[key] = await self._context.blocking(bundle.build, *key, cache_dir() / "bundles")
+            return _bundles[key]
 
     async def _push(self, session: Session, facts: Properties, built: bundle.Bundle) -> None:
         if built.sha256 in facts["bundles"]:
