@@ -31,8 +31,8 @@ PHASES = (
     ("inventory and end", "after the last Enrolment"),
 )
 _STEPS = {
-    "waiting for SSH": "log-in",
-    "building the agent": "bundle from the cache",
+    "waiting for SSH": "log-in, facts",
+    "building the agent": "bundle from the cache (once)",
     "pushing the agent": "push the bundle (once a machine)",
     "exchanging keys": "keys, certificate, manifest, start of the agent",
     "asking the agent": "agent asked",
