@@ -8,7 +8,7 @@ import time
 import typing
 
 from tasks import report, words
-from tasks.files.results import GOOD, FileResult, NodeReport, printable
+from tasks.files.results import GOOD, FileResult, NodeReport, State, printable
 
 if typing.TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -44,6 +44,8 @@ class Watch:
 
     def told(self, result: FileResult) -> None:
         """Write the event, or the path."""
+        if result.state is State.UNCHANGED:
+            self.moved(result.node, result.size_bytes)
         if self._as_json:
             self._write(report.json_line(result.as_dict()))
         elif self._names_paths and result.state in GOOD and result.local not in self._named:
@@ -52,7 +54,7 @@ class Watch:
             self._write(os.fsencode(result.local) + b"\n")
 
     def moved(self, node: str, size_bytes: int) -> None:
-        """Count bytes that went over the wire."""
+        """Count bytes that are there, or on their way."""
         del node
         with self._lock:
             self._moved_bytes += size_bytes
