@@ -17,6 +17,15 @@ def backend_folder() -> pathlib.Path:
     return places.private_dir() / "backend"
 
 
+def backend_url() -> str:
+    """The default backend as Pulumi wants it named.
+
+    Without `metadata=skip` Pulumi writes a second file beside each state file, and not atomically: an engine that
+    is killed in that moment leaves a stack that no command can read any more.
+    """
+    return f"file://{backend_folder()}?metadata=skip"
+
+
 def passphrase_file() -> pathlib.Path:
     """The passphrase that encrypts the secrets of the default backend's stacks."""
     return places.private_dir() / "passphrase"
@@ -36,7 +45,7 @@ def chosen() -> dict[str, str]:
     root = _root()
     if root is not None and (root / "policy" / "PulumiPolicy.yaml").is_file():
         wanted["PULUMI_OPTION_POLICY_PACK"] = str(root / "policy")
-    url = f"file://{backend_folder()}"
+    url = backend_url()
     if os.environ.get("PULUMI_BACKEND_URL", url) == url and not _has_choice(root):
         wanted |= {"PULUMI_BACKEND_URL": url, "PULUMI_HOME": str(pulumi_home())}
         if "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
@@ -47,7 +56,7 @@ def chosen() -> dict[str, str]:
 def prepare(variables: dict[str, str]) -> list[str]:
     """Make the folders and the passphrase that `variables` name; return what was made. Safe to repeat."""
     made: list[str] = []
-    if variables.get("PULUMI_BACKEND_URL") == f"file://{backend_folder()}":
+    if variables.get("PULUMI_BACKEND_URL") == backend_url():
         for folder in (places.private_dir(), backend_folder()):
             if not folder.exists():
                 made.append(str(folder))

@@ -201,7 +201,7 @@ def _environment(base: pathlib.Path) -> dict[str, str]:
         "XDG_STATE_HOME": str(home / "local-state"),
         "GAXX_STATE_DIR": str(base / "state"),
         "PULUMI_HOME": str(home / "pulumi"),
-        "PULUMI_BACKEND_URL": f"file://{home / 'backend'}",
+        "PULUMI_BACKEND_URL": f"file://{home / 'backend'}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(home / "passphrase"),
         "PULUMI_SKIP_UPDATE_CHECK": "1",
         # Wheels that the machine has downloaded once are used again.
