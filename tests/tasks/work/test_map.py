@@ -363,7 +363,7 @@ def test_a_dry_run_prints_commands_that_a_shell_would_take(three: Fleet) -> None
 
 def test_the_controller_holds_neither_pulumi_nor_fabric_nor_paramiko(three: Fleet) -> None:
     probe = (
-        "import sys; from tasks.cli.main import main; sys.argv[1:] = ['map', '--', 'true']; main(); print(*sys.modules)"  # noqa: E501
+        "import sys; from tasks.cli.main import main; sys.argv[1:] = ['map', '--', 'true']; main(); print(*sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=three.root, env=three.environ, input=b"x\n", capture_output=True, check=True
