@@ -16,12 +16,15 @@ import pathlib
 import secrets
 import shutil
 import threading
+import time
 import typing
 
 from components.errors import GaxxError
 from tasks.files import names
 from tasks.files.folder import Folder
 from tasks.files.results import FileFault, FileResult, NodeFault, State
+
+_YOUNG_S = 60.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -149,9 +152,11 @@ def _clash(targets: dict[tuple[str, str], str], folders: set[str]) -> bool:
 
 
 def _sweep(target: pathlib.Path) -> None:
-    """Remove what a killed `get` left: a staging folder that nobody holds."""
+    """Remove what a killed `get` left: a staging folder that nobody holds, and that is not just being made."""
     for old in target.glob(f"{names.STAGING_PREFIX}*"):
         with contextlib.suppress(OSError):
+            if time.time() - old.lstat().st_mtime < _YOUNG_S:
+                continue
             descriptor = os.open(old, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

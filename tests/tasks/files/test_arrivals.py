@@ -167,6 +167,7 @@ def test_a_target_that_is_a_file_is_one_clear_error(tmp_path: pathlib.Path) -> N
 
 def test_what_a_killed_get_left_is_swept_away_and_a_living_one_is_left_alone(tmp_path: pathlib.Path) -> None:
     make(tmp_path, {".gaxx-get-dead/1": b"half"})
+    os.utime(tmp_path / ".gaxx-get-dead", (0, 0))
     with Arrivals(str(tmp_path), several=True) as first:
         arrive(first, "n1", "x", b"x")
         with Arrivals(str(tmp_path), several=True):
