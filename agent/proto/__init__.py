@@ -1,0 +1,1 @@
+"""The wire contract: protobuf sources, and the code that `make proto` generates from them."""
