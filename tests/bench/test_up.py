@@ -44,4 +44,4 @@ def test_phases_are_told_apart_by_the_kind_of_resource() -> None:
         "enrol": 2.0,
         "inventory and end": 1.5,
     }
-    assert steps == {"log-in": [0.25], "keys, certificate, manifest, start of the agent": [1.75]}
+    assert steps == {"log-in, facts": [0.25], "keys, certificate, manifest, start of the agent": [1.75]}

@@ -112,7 +112,7 @@ def test_env_gives_a_backend_and_a_passphrase_and_makes_them(project: pathlib.Pa
     variables = exported(answer.stdout)
     base = places.private_dir()
     assert variables == {
-        "PULUMI_BACKEND_URL": f"file://{base}/backend",
+        "PULUMI_BACKEND_URL": f"file://{base}/backend?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": f"{base}/passphrase",
         "PULUMI_HOME": f"{base}/pulumi-home",
         "PULUMI_SKIP_UPDATE_CHECK": "1",
