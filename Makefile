@@ -38,7 +38,7 @@ unit: setup
 test: check test-engine ## the whole test suite
 
 test-engine: setup ## the real engine, sshd and agents
-	$(PYTEST) -m engine
+	$(PYTEST) -m 'engine and not soak'
 
 soak: setup ## long and random; not in `test`
 	$(PYTEST) -m soak
