@@ -1,4 +1,4 @@
-"""Validate stack files and say for each fault where it stands: file, line, key path."""
+"""Validate stack files and job templates, and say for each fault where it stands: file, line, key path."""
 
 import collections.abc
 import dataclasses
@@ -32,10 +32,25 @@ def stack_files(root: pathlib.Path) -> list[pathlib.Path]:
     return sorted((root / "stacks").glob("Pulumi.*.yaml"))
 
 
+def job_files(root: pathlib.Path) -> list[pathlib.Path]:
+    """Every job template of the project."""
+    return sorted((root / "jobs").glob("*.yaml"))
+
+
 def check_files(paths: collections.abc.Iterable[pathlib.Path], root: pathlib.Path) -> list[Fault]:
     """Validate each file; return all faults of all of them."""
     project = backend.project_name(root)
-    return [fault for path in paths for fault in _check(path, project)]
+    return [fault for path in paths for fault in (_check_job(path) if _is_job(path) else _check(path, project))]
+
+
+def _is_job(path: pathlib.Path) -> bool:
+    return path.absolute().parent.name == "jobs"
+
+
+def _check_job(path: pathlib.Path) -> list[Fault]:
+    from tasks.work import job_template
+
+    return [Fault(str(fault.path), fault.line, "", fault.text) for fault in job_template.check(path)]
 
 
 def _check(path: pathlib.Path, project: str) -> list[Fault]:

@@ -17,7 +17,7 @@ from tasks.cli.options import json_option, print_json, stack_option
 @json_option
 @click.argument("files", nargs=-1, type=click.Path(path_type=pathlib.Path))
 def check_command(*, stack: str, as_json: bool, files: tuple[pathlib.Path, ...]) -> int:
-    """Validate stack files; all of the project's when none is given. Exit 1 when something is wrong.
+    """Validate stack files and job templates; all of the project's when none is given. Exit 1 when one is wrong.
 
     Every fault of every file is told at once, as file:line: key: what is wrong; what would be right.
     """
@@ -25,7 +25,7 @@ def check_command(*, stack: str, as_json: bool, files: tuple[pathlib.Path, ...])
     paths = list(files)
     if stack:
         paths.append(root / "stacks" / f"Pulumi.{stack}.yaml")
-    paths = paths or check.stack_files(root)
+    paths = paths or [*check.stack_files(root), *check.job_files(root)]
     if not paths:
         message = f"no stack files in {root / 'stacks'}"
         raise GaxxError(message, hint="`gaxx init` writes one")

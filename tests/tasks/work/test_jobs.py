@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from components.errors import GaxxError
+from tasks import check
 from tasks.work import job_template
 from tasks.work.errors import TemplateError
 from tests.tasks.fleet import ROOT, Fleet
@@ -114,6 +115,17 @@ def test_a_placeholder_in_a_templates_shell_script_is_refused_like_anywhere(tmp_
     with pytest.raises(GaxxError, match="items are data") as caught:
         job_template.load(path)
     assert caught.value.exit_code == 2
+
+
+def test_gaxx_check_names_a_templates_faults_like_a_compiler(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: gaxx\nruntime: python\n")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/broken.yaml").write_text("description: x\nitems: {lines: [a]}\ncommand: []\n")
+    monkeypatch.chdir(tmp_path)
+    faults = check.check_files(check.job_files(tmp_path), tmp_path)
+    assert [str(fault) for fault in faults] == ["jobs/broken.yaml:3: command: [] should be non-empty"]
 
 
 @pytest.fixture

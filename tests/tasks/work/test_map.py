@@ -379,6 +379,15 @@ def test_nodes_behind_ssh_take_work_like_others(three: Fleet) -> None:
     assert {event["node"] for event in events(done)} == set(three.machines)
 
 
+def test_the_last_stragglers_get_second_copies_and_the_first_result_wins(three: Fleet) -> None:
+    begin = time.monotonic()
+    # Whichever item demo-1 gets first takes a minute there.
+    script = 'sleep 0.1; test "$GAXX_NODE" != demo-1 || test "$GAXX_ITEM" -gt 2 || exec sleep 60'
+    done = three.gaxx("map", "--json", "-n", "demo-1,demo-2", "--", "sh", "-c", script, stdin=lines(12))
+    assert (done.returncode, counts(done)) == (0, (12, 12, 0, 0, 0, 0))
+    assert time.monotonic() - begin < 30
+
+
 def test_a_run_costs_no_more_than_it_may(three: Fleet) -> None:
     dear = tuple(
         dataclasses.replace(node, cloud="linode", type="g6-dedicated-8", region="x") for node in three.known.nodes
