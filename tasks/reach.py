@@ -12,25 +12,35 @@ if typing.TYPE_CHECKING:
     import grpc
 
 
+LINGERING = 128
+"""How many connections wait for the end of everything to be taken apart: it keeps both sides busy for as long as
+another node's whole answer."""
+
+
 class Reach:
     """The way to the agents of one stack, as one principal; the certificates are parsed once for all of them."""
 
     def __init__(self, found: Found, me: Identity) -> None:
         self._found, self._identity = found, me
         self._tls: grpc.ChannelCredentials = credentials(found.inventory.authority_certificate, me)
+        self._lingering: list[AgentChannel] = []
 
     @contextlib.asynccontextmanager
-    async def open(self, node: Node) -> collections.abc.AsyncIterator[AgentChannel]:
+    async def open(self, node: Node, *, once: bool = False) -> collections.abc.AsyncIterator[AgentChannel]:
         """Yield a channel to the node's agent; raise NodeError or Refused when SSH does not get there.
 
-        Nothing is sent yet: whether the agent answers is told by the first call.
+        Nothing is sent yet: whether the agent answers is told by the first call. `once`: this way is used for one
+        call a node and then dropped, so that up to LINGERING channels may be closed with it.
         """
         async with self._target(node) as target:
             agent = make_channel(target, node.tls_name, self._tls, self._identity)
             try:
                 yield agent
             finally:
-                await agent.close()
+                if once and len(self._lingering) < LINGERING:
+                    self._lingering.append(agent)
+                else:
+                    await agent.close()
 
     @contextlib.asynccontextmanager
     async def _target(self, node: Node) -> collections.abc.AsyncIterator[str]:

@@ -143,7 +143,7 @@ class _Session:
         call = ExecOnNode(node, self._start(node), self.command, self.listener)
         try:
             with interrupt.watching(call):
-                async with self._reach.open(node) as agent:
+                async with self._reach.open(node, once=True) as agent:
                     outcome = await call.run(functools.partial(agent.stub.Exec, metadata=agent.metadata))
         except Refused as error:
             return Outcome(node.name, Ending.REFUSED, error=error.message.removeprefix(f"{node.name}: "), started=False)
