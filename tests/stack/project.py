@@ -147,6 +147,8 @@ class Project:
         }
         content["config"] = {**kept, **{f"gaxx:{key}": value for key, value in configuration.items()}}
         path.write_text(yaml.safe_dump(content))
+        # Whose the folder is may be another user.
+        os.chown(path, path.parent.stat().st_uid, path.parent.stat().st_gid)
 
     def up(self, *more: str, check: int | None = 0) -> Done:
         """`pulumi up --yes`, by default of the selected stack."""
