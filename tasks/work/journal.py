@@ -5,6 +5,7 @@ the node still has it), and of two lines that answer the same item the first cou
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import json
 import os
@@ -116,8 +117,9 @@ class Journal:
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
         except OSError as error:
-            # What is there of the batch would read as torn or, worse, as whole lines that nobody acknowledged.
-            os.ftruncate(self._descriptor, self._size)
+            # What is there of the batch is whole lines, which hold all the same, and a torn one, which must go.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
             message = f"the journal cannot be written: {self.path}: {error.strerror}"
             raise JournalError(message, hint="nothing is lost: free some space, then go on with --resume") from error
         self._size += len(data)

@@ -3,6 +3,7 @@
 Everything of an attempt is stored before its line is journalled, and its line before the node may forget it.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -66,7 +67,8 @@ class ResultStore:
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError as error:
-            os.ftruncate(self._descriptor, begin)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, begin)
             self._size = begin
             raise _storing(error) from error
         self._dirty = True
