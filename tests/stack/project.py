@@ -119,7 +119,8 @@ class Project:
             try:
                 yield process
             finally:
-                with contextlib.suppress(ProcessLookupError):
+                # Once it has been waited for, its number may be somebody else's.
+                if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)
 
     def pulumi(self, *argv: str, check: int | None = 0, **options: typing.Any) -> Done:
