@@ -18,9 +18,10 @@ from tasks.cli.options import coloured, find, json_option, nodes_option, print_j
 if typing.TYPE_CHECKING:
     from components.inventory import Node
     from tasks.work.begin import Fleet, Turn
+    from tasks.work.emit import Shown
     from tasks.work.job_template import Job
     from tasks.work.options import MapOptions
-    from tasks.work.session import Shown, Watcher
+    from tasks.work.session import Watcher
 
 CLOSED_PIPE = 141
 FIRST_SHOWN = 5
@@ -89,6 +90,8 @@ def map_command(  # noqa: PLR0913 - the options that say how, not what
         raise GaxxError(message, hint="its fleets declare none, or none is enrolled")
     fleet = begin.Fleet(found, chosen)
     watcher = watcher_for(as_json=as_json)
+    if source.isatty():
+        watcher.note("reading items from the terminal, one a line; Ctrl-D ends them")
     if resume or retry_failed:
         how = begin.Resumption(retry_failed=retry_failed, allow_changed=allow_changed)
         opened = begin.resumed_run(options, source, fleet, watcher, how, journal_path=journal)

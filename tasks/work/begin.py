@@ -13,11 +13,12 @@ from components.inventory import Node
 from tasks.command import new_run_id
 from tasks.inventory import Found
 from tasks.work import carry, journal, provenance
+from tasks.work.emit import Shown
 from tasks.work.intake import Input
 from tasks.work.items import Spool
 from tasks.work.options import MapOptions
 from tasks.work.run_folder import RunFolder, all_runs, runs_dir
-from tasks.work.session import Ended, Session, Shown, Watcher
+from tasks.work.session import Ended, Session, Watcher
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

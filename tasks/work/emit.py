@@ -9,16 +9,23 @@ import os
 import pathlib
 import shutil
 import struct
+import sys
 import typing
 
 from tasks.work.commit import Answer
 from tasks.work.errors import JournalError
+from tasks.work.options import MapOptions
 from tasks.work.results import ResultStore, Stored
+from tasks.work.run_folder import RunFolder
 
 EVENT_OUTPUT_BYTES = 64 * 1024
 """Of each stream in a JSON event; the rest is in the run's folder."""
 _RECORD = struct.Struct("<?qQqQB")
 """Answered; where stdout and stderr are; attempt."""
+
+
+Shown = typing.Literal["outputs", "events", "nothing"]
+"""What stdout is for: the items' outputs, JSON events, or (in the background) nothing."""
 
 
 class Printer:
@@ -225,3 +232,27 @@ def _copy(path: pathlib.Path, target: typing.BinaryIO) -> None:
     with path.open("rb") as source:
         shutil.copyfileobj(source, target, 1 << 20)
     target.flush()
+
+
+def printer_for(
+    shown: Shown,
+    options: MapOptions,
+    store: ResultStore,
+    folder: RunFolder,
+    aside: collections.abc.Callable[[], contextlib.AbstractContextManager[None]],
+) -> Printer | FolderPrinter:
+    """Choose how a run's answers are shown; `aside` keeps the progress away meanwhile."""
+    out, err = sys.stdout.buffer, sys.stderr.buffer
+    printer: Printer
+    if shown == "nothing":
+        printer = SilentPrinter(store, out, err)
+    elif shown == "events":
+        printer = JsonPrinter(store, out, folder.id)
+    elif options.quiet_stdout:
+        printer = QuietPrinter(store, out, err)
+    elif options.keep_order:
+        printer = OrderedPrinter(store, out, err, folder.path / "order")
+    else:
+        printer = Printer(store, out, err)
+    printer = AsidePrinter(store, printer, aside)
+    return FolderPrinter(store, printer) if options.results else printer

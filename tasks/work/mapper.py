@@ -72,6 +72,8 @@ class Mapper:
         self.lanes: dict[str, Lane] = {}
         self.stop: Stop | None = None
         self.started_s = time.monotonic()
+        self.hoping = False
+        """Somebody is being asked who may know how to reach the nodes that refused us."""
         self.hourly_usd = 0.0
         """What all nodes together cost; for `--max-cost`."""
         self._spool = spool
@@ -260,7 +262,7 @@ class Mapper:
         )
         if alive:
             self._alone_since_s = now_s
-        hopeless = all(lane.stream.refused for lane in self.lanes.values())
+        hopeless = not self.hoping and all(lane.stream.refused for lane in self.lanes.values())
         return not alive and (hopeless or now_s - self._alone_since_s > self.options.lease_s)
 
     def _tick(self) -> None:

@@ -7,10 +7,8 @@ import asyncio
 import collections.abc
 import contextlib
 import dataclasses
-import os
 import pathlib
 import signal
-import sys
 import time
 import typing
 
@@ -22,6 +20,8 @@ from tasks.inventory import Found
 from tasks.work import emit, items, merge
 from tasks.work.commit import Committer
 from tasks.work.cost import hourly_usd
+from tasks.work.emit import Shown
+from tasks.work.hello import hello
 from tasks.work.intake import Input
 from tasks.work.journal import Fold, Journal, records
 from tasks.work.ledger import Ledger
@@ -36,10 +36,6 @@ from tasks.work.states import State
 
 REFRESH_S = 2.0
 CLOSED_PIPE = 141
-
-
-Shown = typing.Literal["outputs", "events", "nothing"]
-"""What stdout is for: the items' outputs, JSON events, or (in the background) nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +107,7 @@ class Session:
         self._shown = shown
         self._interrupts = 0
         self._refreshed_s = time.monotonic()
+        self._asking: asyncio.Task[None] | None = None
         self._cache_s = found.stack.cache.stat().st_mtime if found.stack.cache.exists() else 0.0
 
     def run(self, spool: items.Spool, source: typing.BinaryIO | None) -> Ended:
@@ -145,7 +142,7 @@ class Session:
         store = ResultStore(
             self.folder.path, results=options.results, returns_to=options.returns_to, collide=options.returns_collide
         )
-        printer = self._printer(store)
+        printer = emit.printer_for(self._shown, options, store, self.folder, self._watcher.aside)
         journal = Journal(self.folder.journal)
         committer = Committer(journal, store, spool, printer)
         order = Shuffled(spool.count, options.shuffle) if options.shuffle is not None else None
@@ -174,9 +171,30 @@ class Session:
         queue = parts.mapper.queue
         parts.feeding.make_room(queue.done)
         self._watcher.tick()
+        self._ask_again(parts.mapper)
         if time.monotonic() - self._refreshed_s > REFRESH_S and not queue.finished:
             self._refreshed_s = time.monotonic()
             self._refresh(parts)
+
+    def _ask_again(self, mapper: Mapper) -> None:
+        """Ask Pulumi once for the inventory when nodes refuse what the cached one says of us: it may be old."""
+        if self._asking is not None or not self._found.cached:
+            return
+        if not any(lane.stream.refused for lane in mapper.lanes.values()):
+            return
+        mapper.hoping = True
+        self._watcher.note("some nodes do not know us: asking Pulumi whether the cached inventory is old")
+
+        async def ask() -> None:
+            try:
+                await asyncio.to_thread(inventory.fetch, self._found.stack)
+                self._refreshed_s = 0.0
+            except GaxxError as error:
+                self._watcher.note(f"the inventory could not be fetched again: {error.message}")
+            finally:
+                mapper.hoping = False
+
+        self._asking = asyncio.create_task(ask())
 
     async def _conclude(self, parts: "_Parts") -> tuple[Ledger, str]:
         """Show what waits, write the ledger, merge the outputs."""
@@ -194,26 +212,13 @@ class Session:
         parts.store.close()
         return ledger, reason
 
+    def _hello(self, rank: int, spool: items.Spool) -> pb.WorkRequest.Hello:
+        return hello(self.folder, self.options, spool, rank=rank, nodes=len(self._nodes))
+
     def _merge(self, store: ResultStore) -> int:
         fold = Fold.of(self.folder.journal)
         outputs = merge.outputs_of(records(self.folder.journal), fold, store)
         return merge.merge(self.options.merge, outputs, pathlib.Path(self.options.output))
-
-    def _printer(self, store: ResultStore) -> emit.Printer | emit.FolderPrinter:
-        out, err = sys.stdout.buffer, sys.stderr.buffer
-        printer: emit.Printer
-        if self._shown == "nothing":
-            printer = emit.SilentPrinter(store, out, err)
-        elif self._shown == "events":
-            printer = emit.JsonPrinter(store, out, self.folder.id)
-        elif self.options.quiet_stdout:
-            printer = emit.QuietPrinter(store, out, err)
-        elif self.options.keep_order:
-            printer = emit.OrderedPrinter(store, out, err, self.folder.path / "order")
-        else:
-            printer = emit.Printer(store, out, err)
-        aside = emit.AsidePrinter(store, printer, self._watcher.aside)
-        return emit.FolderPrinter(store, aside) if self.options.results else aside
 
     def _restore(self, queue: LeaseQueue, spool: items.Spool, committer: Committer) -> None:
         """Take what earlier sessions' journal says for what is done."""
@@ -231,31 +236,6 @@ class Session:
                 queue.restore(index, state, fold.attempts[index], fold.failed_on.get(index, ()))
         if again:
             committer.event("reopen", reopened=again)
-
-    def _hello(self, rank: int, spool: items.Spool) -> pb.WorkRequest.Hello:
-        options = self.options
-        return pb.WorkRequest.Hello(
-            run_id=self.folder.id,
-            env=dict(options.env),
-            cwd=os.fsencode(options.cwd),
-            deadline_s=options.time_limit.seconds,
-            stdout_limit_bytes=options.output_limit_bytes,
-            stderr_limit_bytes=options.output_limit_bytes,
-            slots=options.slots,
-            lease_s=options.lease_s,
-            return_globs=[os.fsdecode(glob) for glob in options.common_returns],
-            keep_whole_output=options.keep_whole_output,
-            node_rank=rank,
-            node_count=len(self._nodes),
-            item_count=spool.count if spool.complete else 0,
-            isolate=options.isolate,
-            files=[
-                pb.SentFile(
-                    path=os.fsencode(file.path), data=self.folder.sent(file.sha256).read_bytes(), mode=file.mode
-                )
-                for file in options.files
-            ],
-        )
 
     def _refresh(self, parts: "_Parts") -> None:
         """Notice nodes that joined, left or were replaced: the cached inventory is written by every `up`."""

@@ -351,6 +351,15 @@ def test_when_all_nodes_are_gone_the_run_says_so_and_can_be_resumed(nodes: Fleet
     assert (again.returncode, counts(again)) == (0, (10, 10, 0, 0, 0, 0)), again.stderr
 
 
+def test_nodes_that_do_not_know_us_refuse_with_their_reason(three: Fleet) -> None:
+    (me,) = three.known.principals
+    three.rewrite(dataclasses.replace(three.known, principals=(dataclasses.replace(me, token="made up"),)))
+    refused = three.gaxx("map", "--json", "--", "true", stdin=lines(3))
+    assert (refused.returncode, counts(refused)) == (2, (3, 0, 0, 0, 3, 0))
+    notes = [note["text"] for note in events(refused, "note")]
+    assert any("demo-1: refused: the token is not the one of ada" in note for note in notes), notes
+
+
 def test_nothing_to_do_is_done_at_once(three: Fleet) -> None:
     done = three.gaxx("map", "--json", "--", "true", stdin=b"")
     assert (done.returncode, counts(done)) == (0, (0, 0, 0, 0, 0, 0))
