@@ -8,6 +8,7 @@ Imports little on purpose: a command over the whole fleet starts in the time tha
 
 import contextlib
 import datetime as dt
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ import grpc
 import grpc.aio
 
 from agent.errors import BY_STATUS, SAID_BY_AGENT, AgentError, AgentRefused, AgentUnreachable
-from agent.proto.agent_pb2_grpc import AgentStub
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+
+    from agent.proto.agent_pb2_grpc import AgentStub
 
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -53,9 +55,19 @@ class AgentChannel:
     def __init__(self, channel: grpc.aio.Channel, identity: Identity, target: str) -> None:
         self.channel = channel
         self.target = target
-        self.stub: AgentStub = AgentStub(channel)
         self.metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {identity.token}"),)
         self._health: Any = None
+
+    def connect(self) -> None:
+        """Begin to connect; the first call would do so, too."""
+        self.channel.get_state(try_to_connect=True)
+
+    @functools.cached_property
+    def stub(self) -> "AgentStub":
+        """The stub of gaxx.agent.v1, loaded when it is asked for."""
+        from agent.proto.agent_pb2_grpc import AgentStub
+
+        return AgentStub(self.channel)
 
     @property
     def health(self) -> Any:

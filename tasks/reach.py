@@ -23,7 +23,18 @@ class Reach:
     def __init__(self, found: Found, me: Identity) -> None:
         self._found, self._identity = found, me
         self._tls: grpc.ChannelCredentials = credentials(found.inventory.authority_certificate, me)
+        self._greeted: dict[str, AgentChannel] = {}
         self._lingering: list[AgentChannel] = []
+
+    def greet(self, nodes: collections.abc.Iterable[Node]) -> None:
+        """Begin to connect to nodes that `open` is going to be asked for, as far as nothing but TCP and TLS is needed.
+
+        gRPC's own threads do it, while this one loads what the first call needs.
+        """
+        for node in nodes:
+            if node.reach == "direct":
+                agent = self._greeted[node.name] = self._made(target_of(node.address, node.agent_port), node)
+                agent.connect()
 
     @contextlib.asynccontextmanager
     async def open(self, node: Node, *, once: bool = False) -> collections.abc.AsyncIterator[AgentChannel]:
@@ -33,7 +44,7 @@ class Reach:
         call a node and then dropped, so that up to LINGERING channels may be closed with it.
         """
         async with self._target(node) as target:
-            agent = make_channel(target, node.tls_name, self._tls, self._identity)
+            agent = self._greeted.pop(node.name, None) or self._made(target, node)
             try:
                 yield agent
             finally:
@@ -41,6 +52,9 @@ class Reach:
                     self._lingering.append(agent)
                 else:
                     await agent.close()
+
+    def _made(self, target: str, node: Node) -> AgentChannel:
+        return make_channel(target, node.tls_name, self._tls, self._identity)
 
     @contextlib.asynccontextmanager
     async def _target(self, node: Node) -> collections.abc.AsyncIterator[str]:

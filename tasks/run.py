@@ -6,16 +6,18 @@ import dataclasses
 import functools
 import signal
 import time
+import typing
 
 from agent.client import Identity, own_certificate_fault
-from agent.proto import agent_pb2
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
 from tasks import failure, identity, inventory, reach
 from tasks.command import Command, Interrupt, Listener, Report, Via
-from tasks.exec_call import ExecOnNode
 from tasks.fanout import fan_out
 from tasks.outcome import NEVER_STARTED, Ending, Outcome
+
+if typing.TYPE_CHECKING:
+    from agent.proto import agent_pb2
 
 
 def execute(
@@ -56,6 +58,7 @@ async def run(
     begin = time.monotonic()
     operator = identity.load()
     session = _Session(found, identity.agent_identity(found.inventory, operator), nodes, command, listener)
+    session.greet(nodes[: command.fanout])
 
     def finished(outcome: Outcome) -> None:
         # With an old inventory, "unreachable" may be only the first word on this node.
@@ -131,6 +134,11 @@ class _Session:
         self._reach = reach.Reach(found, me)
         self._known, self._identity = found.inventory, me
 
+    def greet(self, nodes: collections.abc.Sequence[Node]) -> None:
+        """Let the first handshakes go on while what the calls need, protobuf above all, is loaded."""
+        self._reach.greet(nodes)
+        import tasks.exec_call  # noqa: F401 - loaded here, used by every call
+
     @functools.cached_property
     def _own_fault(self) -> str:
         # Only on trouble: it loads the cryptography that nobody else here needs.
@@ -140,6 +148,8 @@ class _Session:
         """Execute on one node and answer for it, whatever happens."""
         if interrupt.count:
             return Outcome(node.name, Ending.CANCELLED, started=False)
+        from tasks.exec_call import ExecOnNode
+
         call = ExecOnNode(node, self._start(node), self.command, self.listener)
         try:
             with interrupt.watching(call):
@@ -154,7 +164,9 @@ class _Session:
             return dataclasses.replace(outcome, ending=Ending.REFUSED, error=self._own_fault)
         return outcome
 
-    def _start(self, node: Node) -> agent_pb2.ExecRequest:
+    def _start(self, node: Node) -> "agent_pb2.ExecRequest":
+        from agent.proto import agent_pb2
+
         own = {
             "GAXX_RUN_ID": self.command.run_id,
             "GAXX_NODE": node.name,

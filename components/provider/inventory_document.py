@@ -50,7 +50,7 @@ class InventoryDocument(Resource):
         """Remove the cached copy."""
         del resource_id
         path = inventory_cache(state["backendId"], context.project, context.stack)
-        await context.blocking(_remove, path)
+        await context.blocking(remove, path)
 
     async def _compose(self, context: Context, inputs: Properties) -> Properties:
         document = {
@@ -72,10 +72,19 @@ class InventoryDocument(Resource):
 
 def _write(path: pathlib.Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # made 0600
-        file.write(text)
-    os.replace(file.name, path)  # noqa: PTH105 - the temporary's name is a str
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # made 0600
+    temporary = pathlib.Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _remove(path: pathlib.Path) -> None:
+def remove(path: pathlib.Path) -> None:
+    """Remove a cached inventory; none there is fine."""
     path.unlink(missing_ok=True)
+    # What a plugin that was killed while it wrote has left.
+    for temporary in path.parent.glob(f".{path.name}-*"):
+        temporary.unlink(missing_ok=True)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from components.local_machine import addresses
 from components.local_machine.machine import machines, remove_all
-from components.places import authority_file
+from components.places import authority_file, inventory_cache
+from components.provider import inventory_document
 from components.provider.context import Context
 from components.provider.resource import Created, Property, Resource
 from components.provider.wire import Properties
@@ -33,7 +34,10 @@ class Sweep(Resource):
         return {}
 
     async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
-        """Remove orphaned local machines, address claims and the embedded authority."""
+        """Remove orphaned local machines, address claims, the embedded authority, a cached inventory.
+
+        An update that fails is ended while the inventory may be being written: then no state knows of that.
+        """
         del resource_id
         key = state["stackKey"]
         for machine in await context.blocking(machines, key):
@@ -43,3 +47,5 @@ class Sweep(Resource):
         await context.blocking(addresses.release, key)
         path = authority_file(state["backendId"], context.project, context.stack)
         await context.blocking(lambda: path.unlink(missing_ok=True))
+        cached = inventory_cache(state["backendId"], context.project, context.stack)
+        await context.blocking(inventory_document.remove, cached)
