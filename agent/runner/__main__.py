@@ -1,7 +1,8 @@
 """`python -m agent.runner`: environment -> socket -> loop -> exit code.
 
 GAXX_RUNNER_SOCKET (required unless systemd passes the socket), GAXX_RUNNER_WORK_DIR (required),
-GAXX_RUNNER_SLOTS (default: cores), GAXX_RUNNER_ENV_FILE (JSON object), GAXX_RUNNER_LINGERS
+GAXX_RUNNER_SLOTS (default: cores), GAXX_RUNNER_ENV_FILE (JSON object), GAXX_RUNNER_MEMORY_LIMIT_BYTES
+(writable memory of one process of an item; default 0: no limit), GAXX_RUNNER_LINGERS
 (default true; false: end when the agent that started it is gone and nothing runs).
 """
 
@@ -51,6 +52,10 @@ def _config() -> RunnerConfig:
     if not slots.isdecimal() or int(slots) < 1:
         message = f"GAXX_RUNNER_SLOTS is {slots!r}; it must be a number from 1"
         raise ValueError(message)
+    memory = environ.get("GAXX_RUNNER_MEMORY_LIMIT_BYTES") or "0"
+    if not memory.isdecimal():
+        message = f"GAXX_RUNNER_MEMORY_LIMIT_BYTES is {memory!r}; it must be a number of bytes, or 0 for no limit"
+        raise ValueError(message)
     env_file = environ.get("GAXX_RUNNER_ENV_FILE")
     work_dir = Path(environ["GAXX_RUNNER_WORK_DIR"]).absolute()
     return RunnerConfig(
@@ -61,6 +66,7 @@ def _config() -> RunnerConfig:
         env_file=Path(env_file).absolute() if env_file else None,
         lingers=environ.get("GAXX_RUNNER_LINGERS", "true") != "false",
         environ=dict(environ),
+        memory_limit_bytes=int(memory),
     )
 
 

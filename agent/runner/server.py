@@ -29,6 +29,8 @@ class RunnerConfig:
     env_file: Path | None
     lingers: bool
     environ: Mapping[str, str]
+    memory_limit_bytes: int = 0
+    """Writable memory that one process of an item may have; 0: as much as there is."""
 
 
 class Runner:
@@ -44,7 +46,7 @@ class Runner:
         self._table = Table(config.socket.parent)
         self._loop = Loop()
         environment = environment_of_items(config.environ, config.env_file, config.work_dir)
-        self._spawner = Spawner(environment, os.fsencode(config.work_dir))
+        self._spawner = Spawner(environment, os.fsencode(config.work_dir), config.memory_limit_bytes)
         self._connections: list[Connection] = []
         self._orphans: dict[int, Item] = {}
         self._stopping = False

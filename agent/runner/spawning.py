@@ -37,13 +37,15 @@ class SpawnFailed(Exception):  # noqa: N818 - it is what the exit says: spawn fa
 class Spawner:
     """Starts processes with the node's environment and limits."""
 
-    def __init__(self, environment: Mapping[bytes, bytes], work_dir: bytes) -> None:
+    def __init__(self, environment: Mapping[bytes, bytes], work_dir: bytes, memory_limit_bytes: int = 0) -> None:
         self.environment = dict(environment)
         self.work_dir = work_dir
         self._found: dict[tuple[bytes, bytes], bytes] = {}
         self._null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._soft_files, self._hard_files = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self._own_memory = resource.getrlimit(resource.RLIMIT_DATA)
+        self._memory_of_items = (memory_limit_bytes or self._own_memory[0], self._own_memory[1])
 
     def start(
         self,
@@ -72,6 +74,8 @@ class Spawner:
         ]
         # Items get the usual soft limit; the runner itself needs many more descriptors.
         resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft_files, self._hard_files))
+        # Not RLIMIT_AS: programs reserve address space that they never fill.
+        resource.setrlimit(resource.RLIMIT_DATA, self._memory_of_items)
         try:
             return os.posix_spawn(
                 program, list(argv), env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULT_SIGNALS
@@ -81,6 +85,7 @@ class Spawner:
             raise SpawnFailed(_why(fault, argv, env, program)) from fault
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard_files, self._hard_files))
+            resource.setrlimit(resource.RLIMIT_DATA, self._own_memory)
 
     def _environment(self, added: Mapping[str, bytes]) -> dict[bytes, bytes]:
         env = self.environment

@@ -256,6 +256,25 @@ async def test_a_runner_of_another_is_connected_to_and_found_again(lone_runner: 
     assert not lone_runner.socket.exists()
 
 
+async def test_an_item_that_wants_more_memory_than_the_node_gives_fails_and_the_next_one_does_not(
+    lone_runner: LoneRunner,
+) -> None:
+    lone_runner.start(GAXX_RUNNER_MEMORY_LIMIT_BYTES=str(256 * 1024 * 1024))
+    connection = RunnerConnection(
+        socket=lone_runner.socket, run_dir=lone_runner.folder, work_dir=lone_runner.folder, slots=1, env={}
+    )
+    await connection.start()
+    try:
+        python = sys.executable.encode()
+        greedy, modest = (item(python, b"-c", b"bytearray(%d << 20)" % mebibytes) for mebibytes in (512, 64))
+        ends = [one.exit.exit_code for one in await Collector(connection).run(greedy, modest)]
+        (said,) = await Collector(connection).run(greedy)
+    finally:
+        await connection.close()
+    assert ends == [1, 0]
+    assert b"MemoryError" in said.stderr
+
+
 def test_a_second_runner_on_the_same_socket_is_refused(lone_runner: LoneRunner) -> None:
     lone_runner.start()
     deadline = time.monotonic() + PATIENCE_S
@@ -275,6 +294,7 @@ def test_a_second_runner_on_the_same_socket_is_refused(lone_runner: LoneRunner) 
     ("change", "said"),
     [
         ({"GAXX_RUNNER_SLOTS": "0"}, "GAXX_RUNNER_SLOTS is '0'; it must be a number from 1"),
+        ({"GAXX_RUNNER_MEMORY_LIMIT_BYTES": "1g"}, "GAXX_RUNNER_MEMORY_LIMIT_BYTES is '1g'; it must be a number"),
         ({"GAXX_RUNNER_WORK_DIR": ""}, "GAXX_RUNNER_WORK_DIR not set"),
         ({"GAXX_RUNNER_ENV_FILE": "/no/such"}, "/no/such"),
     ],

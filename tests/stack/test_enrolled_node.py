@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.authority import BUNDLE_NAMESPACE, MANIFEST_NAMESPACE, Authority
+from components.cloud_table import CLOUDS
 from components.errors import Refused
 from components.inventory import Node
 from components.provider import ssh_session
@@ -121,3 +122,13 @@ def test_the_manifest_of_another_node_or_machine_is_refused(standing: Project, n
     ):
         with pytest.raises(Refused, match="the manifest is for"):
             apply(standing, node, manifest, node_access.authority(standing))
+
+
+def test_items_have_the_limits_of_their_machine_type(standing: Project, node: Node) -> None:
+    size = CLOUDS["local"].types["small"]
+    limits = "ulimit -Sd; ulimit -Hn; ulimit -c"
+
+    by_agent = standing.gaxx("run", "-n", node.name, "--stream", "--", "sh", "-c", limits).stdout
+
+    said = [line.split(":", 1)[1].strip() for line in by_agent.splitlines()]
+    assert said == [str(size.memory_limit_bytes // 1024), str(size.open_files_limit), "0"]
