@@ -1,16 +1,12 @@
 """Trivial items over a fleet: `gaxx map` beside xargs and GNU parallel, which work locally and keep no ledger.
 
-    python -m bench.map [--items 20000] [--nodes 20] [--runs 3] [--flat 10000,100000] [--million]
-
-Then the controller's peak memory while items come from a pipe, for inputs of growing length.
+    python -m bench.map [--items 20000] [--nodes 20] [--runs 3]
 """
 
 import argparse
 import json
-import pathlib
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 
 from bench import results, stack, timing
@@ -39,69 +35,25 @@ def rates(project: stack.Project, items: int, runs: int) -> dict[str, timing.Sum
     return timing.interleaved(tools, runs=runs, warm_up=0)
 
 
-def memory(project: stack.Project, items: int) -> tuple[timing.Sample, int]:
-    """Run so many items from a pipe; return the sample and the largest peak memory of the nodes' processes so far."""
-    with tempfile.TemporaryFile() as said:
-        sample = timing.measure(
-            ["gaxx", "map", "--", "true"],
-            environment=project.environment,
-            folder=project.folder,
-            piped_from=["seq", str(items)],
-            keeps=said,
-        )
-        said.seek(0)
-        ledger = said.read().decode()
-    if f"{items}" not in ledger.replace(",", ""):
-        message = f"the ledger does not say that {items} items were done:\n{ledger[-2000:]}"
-        raise RuntimeError(message)
-    return sample, _nodes_peak_bytes(project)
-
-
-def _nodes_peak_bytes(project: stack.Project) -> int:
-    mark = f"{project.base}/state/nodes".encode()
-    peaks = [0]
-    for folder in pathlib.Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            if mark not in (folder / "cmdline").read_bytes():
-                continue
-            lines = (folder / "status").read_text().splitlines()
-        except OSError:
-            continue  # it has just ended
-        peaks += [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
-    return max(peaks)
-
-
 def main() -> int:
     """Measure and write the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--nodes", type=int, default=20)
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each tool")
-    parser.add_argument("--flat", default="10000,100000", help="lengths of the piped inputs")
-    parser.add_argument("--million", action="store_true", help="and one of a million items")
     chosen = parser.parse_args()
     load = results.load()
-    lengths = [int(word) for word in chosen.flat.split(",") if word] + [1_000_000] * chosen.million
     with stack.fleet(chosen.nodes) as project:
         print(f"{chosen.nodes} nodes, {chosen.items} items")
         answers = rates(project, chosen.items, chosen.runs)
         print(json.dumps({name: answer.wall_s for name, answer in answers.items()}))
-        flat = {}
-        for items in lengths:
-            flat[items] = memory(project, items)
-            print(f"  {items} items from a pipe: {results.mib(flat[items][0].peak_rss_bytes)} MiB", flush=True)
     lines = [
         f"## Trivial items: {chosen.items:,} x `true`, {chosen.nodes} local nodes",
         "",
         *_rates(chosen.items, answers),
         "",
-        *_flat(flat),
-        "",
         f"Medians of {chosen.runs} runs, taking turns, whole processes; xargs and GNU parallel start the items",
-        "themselves, without nodes, journal or results. Reproduce: `make bench BENCH=map` (or `python -m bench.map",
-        "--million`).",
+        "themselves, without nodes, journal or results. Reproduce: `make bench BENCH=map`.",
     ]
     results.write("map", lines, load_before=load)
     return 0
@@ -130,21 +82,6 @@ def _rates(items: int, answers: dict[str, timing.Summary]) -> list[str]:
             goals.append(f"{name} is not installed")
     head = ["tool", "wall s", "range", "items/s", "CPU s", "RSS MiB", "wall, gaxx = 1"]
     return [*results.table(head, rows), "", f"{'; '.join(goals)}."]
-
-
-def _flat(flat: dict[int, tuple[timing.Sample, int]]) -> list[str]:
-    rows = [
-        [
-            f"{items:,}",
-            f"{sample.wall_s:.1f}",
-            f"{items / sample.wall_s:,.0f}",
-            results.mib(sample.peak_rss_bytes),
-            results.mib(nodes_peak),
-        ]
-        for items, (sample, nodes_peak) in flat.items()
-    ]
-    head = ["items from a pipe", "wall s", "items/s", "controller's peak MiB", "largest process of a node so far, MiB"]
-    return results.table(head, rows)
 
 
 if __name__ == "__main__":
