@@ -1,6 +1,6 @@
 """Trivial items over a fleet: `gaxx map` beside xargs and GNU parallel, which work locally and keep no ledger.
 
-    python -m bench.map [--items 20000] [--nodes 20] [--runs 3]
+python -m bench.map [--items 20000] [--nodes 20] [--runs 3]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The controller's peak memory while items come from a pipe, for inputs of growing length.
 
-    python -m bench.map_memory [--nodes 20] [--items 10000,100000,1000000]
+python -m bench.map_memory [--nodes 20] [--items 10000,100000,1000000]
 """
 
 import argparse
