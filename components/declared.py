@@ -63,4 +63,11 @@ class Sweep(Declared):
     """Removes leftovers, last in a destroy."""
 
     pulumi_type = "gaxx:index:Sweep"
-    outputs = ()
+    outputs = ("asked",)
+
+
+class CloudMachine(Declared):
+    """The record of a vendor's machine."""
+
+    pulumi_type = "gaxx:index:CloudMachine"
+    outputs = ("created", "sshPort", "sshUser", "helper")

@@ -4,7 +4,10 @@ from typing import TypedDict
 
 import pulumi
 
+from components import naming
+from components.backend import backend_id, current_backend_url, project_root
 from components.clouds import cloud
+from components.clouds.base import FirewallRequest
 from components.errors import SettingsError
 from components.firewall_rules import Rule, rules
 from components.fleet_settings import FleetSettings, read_fleet
@@ -35,7 +38,18 @@ class Firewall(pulumi.ComponentResource):
         declared = rules(fleet)
         # Also as an input: a policy judges it before anything below is made, in clouds without a firewall too.
         super().__init__("gaxx:index:Firewall", name, {"rules": [_shown(rule) for rule in declared]}, opts)
-        self.resource = cloud(fleet.cloud).make_firewall(name, declared, pulumi.ResourceOptions(parent=self))
+        root = project_root()
+        backend = backend_id(current_backend_url(root), root)
+        whose = {"project": pulumi.get_project(), "backend_id": backend, "stack": pulumi.get_stack()}
+        request = FirewallRequest(
+            name,
+            declared,
+            label=naming.firewall_label(**whose, fleet=fleet.name),
+            tags=naming.fleet_tags(**whose, fleet=fleet.name),
+        )
+        # Children do not inherit what their component depends on.
+        child = pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None)
+        self.made = cloud(fleet.cloud).make_firewall(request, child)
         self.rules = pulumi.Output.from_input([_shown(rule) for rule in declared])
         self.register_outputs({"rules": self.rules})
 

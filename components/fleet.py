@@ -71,7 +71,7 @@ class Fleet(pulumi.ComponentResource):
     ) -> None:
         fleet = parse_fleet(_entry(name, args))
         super().__init__("gaxx:index:Fleet", name, _judged(fleet), opts)
-        parts = parts or _own_parts(self, args)
+        parts = parts or _own_parts(self, args, [fleet.cloud] if fleet.paid else [])
         source = cloud(fleet.cloud)
         for notice in source.notices(fleet):
             pulumi.warn(notice, self)
@@ -83,7 +83,8 @@ class Fleet(pulumi.ComponentResource):
                 "trusted_cidrs": list(fleet.trusted_cidrs),
                 "ssh_cidrs": list(fleet.ssh_cidrs),
             },
-            pulumi.ResourceOptions(parent=self),
+            # Deleted before the sweep, which takes what is left.
+            pulumi.ResourceOptions(parent=self, depends_on=[parts.sweep]),
         )
         agent_source = bundle.source_digest()
         nodes = [declare_node(self, fleet, index, parts, firewall, agent_source) for index in range(1, fleet.nodes + 1)]
@@ -102,7 +103,7 @@ def _judged(fleet: FleetSettings) -> dict[str, Any]:
     }
 
 
-def _own_parts(fleet: Fleet, args: FleetArgs) -> StackParts:
+def _own_parts(fleet: Fleet, args: FleetArgs, clouds: list[str]) -> StackParts:
     """What a fleet that is declared on its own, in any language, brings along itself."""
     faults = Faults()
     operators = read_operators(Reader({"operators": args.get("operators") or []}, faults))
@@ -115,7 +116,7 @@ def _own_parts(fleet: Fleet, args: FleetArgs) -> StackParts:
     return StackParts(
         backend_id=backend,
         stack_key=key,
-        sweep=Sweep("sweep", {"stackKey": key, "backendId": backend}, child),
+        sweep=Sweep("sweep", {"stackKey": key, "backendId": backend, "clouds": clouds}, child),
         certificates=declare_certificates(operators, 1, child),
         ttl_s=int(args.get("ttl_s") or 0),
     )

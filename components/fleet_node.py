@@ -33,10 +33,9 @@ def declare_node(
         },
         child,
     )
+    whose = {"project": pulumi.get_project(), "backend_id": parts.backend_id, "stack": pulumi.get_stack()}
     tags = naming.tags(
-        project=pulumi.get_project(),
-        backend_id=parts.backend_id,
-        stack=pulumi.get_stack(),
+        **whose,
         fleet=fleet.name,
         index=index,
         ttl=format_duration(parts.ttl_s) if parts.ttl_s else "",
@@ -49,10 +48,11 @@ def declare_node(
             index=index,
             region=region,
             user_data=_user_data(identity),
+            label=naming.machine_label(**whose, fleet=fleet.name, index=index),
             tags=tags,
             stack_key=parts.stack_key,
         ),
-        firewall.resource,
+        firewall.made,
         # Deleted before the sweep, which takes what is left.
         pulumi.ResourceOptions(parent=parent, depends_on=[parts.sweep]),
     )

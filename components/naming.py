@@ -9,7 +9,9 @@ TAG_PREFIX = "gaxx:"
 
 _LABEL_LIMIT = 63
 """DNS, and below the 64 that Linode's labels may have."""
-_FIREWALL_LABEL_LIMIT = 32
+_MACHINE_LABEL_LIMIT = _LABEL_LIMIT - 5
+"""Leaves room for what tells two tries to make the same machine apart."""
+_FIREWALL_LABEL_LIMIT = 32 - 5
 _TAG_LIMIT = 50
 """Linode's: 3 to 50 characters."""
 _DIGEST_DIGITS = 8
@@ -52,11 +54,11 @@ def machine_label(*, project: str, backend_id: str, stack: str, fleet: str, inde
     """A cloud's label and host name of a machine, unique in an account that several projects share."""
     digest = _digest(backend_id, project, stack)
     ending = f"-{node_name(fleet, index)}-{digest}"
-    return f"{_fitted(stack, _LABEL_LIMIT - len(ending))}{ending}"
+    return f"{_fitted(stack, _MACHINE_LABEL_LIMIT - len(ending))}{ending}"
 
 
 def firewall_label(*, project: str, backend_id: str, stack: str, fleet: str) -> str:
-    """A cloud's label of a fleet's firewall: 3 to 32 characters."""
+    """A cloud's label of a fleet's firewall: 3 to 27 characters, of the 32 that Linode allows."""
     return _fitted(fleet, _FIREWALL_LABEL_LIMIT - _DIGEST_DIGITS - 1) + "-" + _digest(backend_id, project, stack)
 
 
@@ -64,6 +66,12 @@ def tags(*, project: str, backend_id: str, stack: str, fleet: str, index: int, t
     """The tags of a machine, given in the call that creates it; sorted, nothing in them that is known only later."""
     values = (project, backend_id, stack, fleet, str(index), ttl, owner)
     return tuple(sorted(_tag(key, value) for key, value in zip(_FIELDS, values, strict=True)))
+
+
+def fleet_tags(*, project: str, backend_id: str, stack: str, fleet: str) -> tuple[str, ...]:
+    """The tags of what all machines of a fleet share, its firewall; sorted."""
+    values = zip(_FIELDS, (project, backend_id, stack, fleet), strict=False)
+    return tuple(sorted(_tag(key, value) for key, value in values))
 
 
 def parse_tags(found: "tuple[str, ...] | list[str]") -> Tags | None:

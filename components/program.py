@@ -43,10 +43,11 @@ def declare(settings: Settings) -> None:
     provider = _provider(settings, backend)
     mine = pulumi.ResourceOptions(provider=provider)
     operators = settings.operators or (_embedded_operator(settings),)
+    clouds = sorted({fleet.cloud for fleet in settings.fleets if fleet.paid})
     parts = StackParts(
         backend_id=backend,
         stack_key=key,
-        sweep=Sweep("sweep", {"stackKey": key, "backendId": backend}, mine),
+        sweep=Sweep("sweep", {"stackKey": key, "backendId": backend, "clouds": clouds}, mine),
         certificates=declare_certificates(operators, settings.token_generation, mine),
         ttl_s=settings.ttl_s,
         denied_serials=settings.denied_serials,

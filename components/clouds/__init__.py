@@ -1,10 +1,12 @@
 """Where nodes come from: one module a cloud behind one Protocol; this table is the only list of them."""
 
 from components.clouds.base import Cloud
+from components.clouds.linode import Linode
 from components.clouds.local import Local
+from components.clouds.vultr import Vultr
 from components.errors import GaxxError
 
-_CLOUDS: dict[str, Cloud] = {"local": Local()}
+_CLOUDS: dict[str, Cloud] = {"linode": Linode(), "local": Local(), "vultr": Vultr()}
 
 
 def cloud(name: str) -> Cloud:

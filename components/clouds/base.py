@@ -12,6 +12,27 @@ Text = pulumi.Output[str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class FirewallRequest:
+    """One fleet's firewall to be made. All of it is plain: it is judged at preview."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    label: str
+    """3 to 32 characters, unique in an account that several stacks share."""
+    tags: tuple[str, ...]
+    """Whose it is."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CloudFirewall:
+    """A declared firewall: the resource that machines name, and what makes it whole."""
+
+    resource: pulumi.CustomResource
+    parts: tuple[pulumi.Resource, ...] = ()
+    """Rules that are resources of their own: there before a machine is."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class MachineRequest:
     """One machine to be made. All but the user-data is plain: it is judged at preview."""
 
@@ -22,6 +43,8 @@ class MachineRequest:
     region: str
     user_data: Text
     """Secret cloud-config text."""
+    label: str
+    """The machine's name at the vendor and as a host: unique in an account, 63 characters at most."""
     tags: tuple[str, ...]
     stack_key: str
 
@@ -52,12 +75,12 @@ class Cloud(typing.Protocol):
         """What this cloud cannot do of what the fleet declares; said in the preview, never silently dropped."""
         ...
 
-    def make_firewall(self, name: str, rules: tuple[Rule, ...], opts: pulumi.ResourceOptions) -> pulumi.Resource | None:
+    def make_firewall(self, request: FirewallRequest, opts: pulumi.ResourceOptions) -> CloudFirewall | None:
         """Declare the cloud's own firewall; None where it has none."""
         ...
 
     def make_machine(
-        self, request: MachineRequest, firewall: pulumi.Resource | None, opts: pulumi.ResourceOptions
+        self, request: MachineRequest, firewall: CloudFirewall | None, opts: pulumi.ResourceOptions
     ) -> Machine:
         """Declare one machine, behind `firewall`."""
         ...

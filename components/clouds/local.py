@@ -3,9 +3,8 @@
 import pulumi
 
 from components.cloud_table import CLOUDS
-from components.clouds.base import Machine, MachineRequest
+from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest
 from components.declared import LocalNode
-from components.firewall_rules import Rule
 from components.fleet_settings import FleetSettings
 
 
@@ -21,12 +20,12 @@ class Local:
             notices.append(f"packages of {fleet.name} are not installed: a local node uses what this computer has")
         return tuple(notices)
 
-    def make_firewall(self, name: str, rules: tuple[Rule, ...], opts: pulumi.ResourceOptions) -> None:
+    def make_firewall(self, request: FirewallRequest, opts: pulumi.ResourceOptions) -> None:
         """None: a local node listens on loopback only, which is what keeps others out."""
-        del name, rules, opts
+        del request, opts
 
     def make_machine(
-        self, request: MachineRequest, firewall: pulumi.Resource | None, opts: pulumi.ResourceOptions
+        self, request: MachineRequest, firewall: CloudFirewall | None, opts: pulumi.ResourceOptions
     ) -> Machine:
         """Declare the node's processes."""
         del firewall

@@ -1,0 +1,86 @@
+"""The `vultr` cloud: instances in a firewall group that names all who may come in."""
+
+import ipaddress
+from collections.abc import Iterator
+
+import pulumi
+
+from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest
+from components.clouds.vendor import Vendor, enrolled_by
+from components.firewall_rules import Rule
+from components.fleet_settings import FleetSettings
+
+
+class Vultr:
+    """Vultr, through `ediri_vultr`."""
+
+    name = "vultr"
+
+    def notices(self, fleet: FleetSettings) -> tuple[str, ...]:
+        """Its firewall has no deny rules, and its disks no encryption that could be asked for."""
+        return (
+            f"{fleet.name}: vultr's firewall has no deny rules; it closes 6060 by opening it to nobody",
+            f"{fleet.name}: vultr encrypts no disks; what nodes write is readable by whoever has the disk",
+        )
+
+    def make_firewall(self, request: FirewallRequest, opts: pulumi.ResourceOptions) -> CloudFirewall:
+        """Declare the group and its rules; a rule cannot be changed, so each is named by what it says."""
+        import ediri_vultr as vultr
+
+        # Groups have no tags: the description says whose it is.
+        group = vultr.FirewallGroup(request.name, description=" ".join(request.tags), opts=opts)
+        rules = tuple(
+            vultr.FirewallRule(
+                f"{request.name}-{int(rule.port)}-{network}",
+                firewall_group_id=group.id,
+                ip_type=f"v{network.version}",
+                protocol=rule.protocol,
+                port=str(int(rule.port)),
+                subnet=str(network.network_address),
+                subnet_size=network.prefixlen,
+                notes=rule.label,
+                opts=opts,
+            )
+            for rule, network in _accepted(request.rules)
+        )
+        return CloudFirewall(group, rules)
+
+    def make_machine(
+        self, request: MachineRequest, firewall: CloudFirewall | None, opts: pulumi.ResourceOptions
+    ) -> Machine:
+        """Declare the instance, in its group from the call that creates it, once the group's rules are there."""
+        import ediri_vultr as vultr
+
+        instance = vultr.Instance(
+            request.node,
+            region=request.region,
+            plan=request.fleet.type,
+            os_id=int(request.fleet.image),
+            label=request.label,
+            hostname=request.label,
+            tags=list(request.tags),
+            firewall_group_id=firewall.resource.id if firewall else None,
+            activation_email=False,
+            backups="disabled",
+            enable_ipv6=False,
+            # The plugin encodes it; the program must not.
+            user_data=_secret(request.user_data),
+            opts=pulumi.ResourceOptions.merge(
+                opts,
+                pulumi.ResourceOptions(
+                    depends_on=list(firewall.parts) if firewall else None, delete_before_replace=True
+                ),
+            ),
+        )
+        return enrolled_by(request, Vendor(instance, instance.main_ip), opts.parent)
+
+
+def _secret(text: pulumi.Output[str]) -> pulumi.Output[str]:
+    return pulumi.Output.secret(text.apply(str))
+
+
+def _accepted(rules: tuple[Rule, ...]) -> Iterator[tuple[Rule, ipaddress.IPv4Network | ipaddress.IPv6Network]]:
+    for rule in rules:
+        if rule.action == "accept":
+            for source in rule.sources:
+                yield rule, ipaddress.ip_network(source)
