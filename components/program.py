@@ -40,9 +40,10 @@ def declare(settings: Settings) -> None:
     if settings.paid and url.startswith("file://") and pathlib.Path(url.removeprefix("file://")).is_relative_to(root):
         pulumi.warn("the backend lies inside this clone, which is then the only thing that knows of the machines")
     key = stack_key(backend, settings.project, settings.stack)
+    # Who may use it comes first: a stack without operators must not leave an authority behind.
+    operators = settings.operators or (_embedded_operator(settings),)
     provider = _provider(settings, backend)
     mine = pulumi.ResourceOptions(provider=provider)
-    operators = settings.operators or (_embedded_operator(settings),)
     clouds = sorted({fleet.cloud for fleet in settings.fleets if fleet.paid})
     parts = StackParts(
         backend_id=backend,
