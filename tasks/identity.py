@@ -76,7 +76,7 @@ def ensure(name: str = "") -> tuple[Operator, bool]:
     private.folder(folder.parent)
     fresh = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix=".operator-"))
     try:
-        _make(fresh, name or default_name())
+        make(fresh, name or default_name())
         try:
             fresh.rename(folder)
         except OSError as error:
@@ -124,7 +124,8 @@ def _tls_key(operator: Operator) -> str:
         raise GaxxError(message, hint=f"move {operator.folder} away, then `gaxx env` and `pulumi up`") from error
 
 
-def _make(folder: pathlib.Path, name: str) -> None:
+def make(folder: pathlib.Path, name: str) -> None:
+    """Write new keys and their record into a folder that is there and private."""
     import hashlib
 
     from cryptography import x509

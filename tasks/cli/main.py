@@ -24,6 +24,7 @@ VERBS = {
     "env": ("tasks.cli.env", 'Print shell exports: eval "$(gaxx env)"'),
     "doctor": ("tasks.cli.doctor", "Check this machine and say what to mend"),
     "check": ("tasks.cli.check", "Validate stack files, with file:line"),
+    "review": ("tasks.cli.review", "What a change to a fleet means, for a pull request"),
     "preview": ("tasks.cli.deploy", "Show what `up` would change (pulumi preview)"),
     "up": ("tasks.cli.deploy", "Make or change the fleet (pulumi up)"),
     "down": ("tasks.cli.deploy", "Destroy the fleet (pulumi destroy)"),
