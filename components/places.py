@@ -76,6 +76,11 @@ def inventory_cache(backend_id: str, project: str, stack: str) -> pathlib.Path:
     return cache_dir() / "inventory" / f"{stack_key(backend_id, project, stack)}.json"
 
 
+def known_hosts(inventory: pathlib.Path) -> pathlib.Path:
+    """The host keys of a cached inventory, as OpenSSH reads them."""
+    return inventory.with_suffix(".known_hosts")
+
+
 def authority_file(backend_id: str, project: str, stack: str) -> pathlib.Path:
     """The authority of a stack of local nodes that has none in its configuration."""
     return private_dir() / "authorities" / f"{stack_key(backend_id, project, stack)}.pem"

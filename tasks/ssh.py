@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import tempfile
 
+from components import places
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
 from tasks import identity, private
@@ -21,7 +22,7 @@ def known_hosts(found: Found) -> pathlib.Path:
 
     Keyed by the node's TLS name, which `HostKeyAlias` asks for: addresses are used again, names are not.
     """
-    path = found.stack.cache.with_suffix(".known_hosts")
+    path = places.known_hosts(found.stack.cache)
     lines = [f"{node.tls_name} {key}\n" for node in found.inventory.nodes for key in node.ssh_host_keys]
     private.replace(path, "".join(lines))
     return path

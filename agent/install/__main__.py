@@ -7,7 +7,7 @@ import subprocess
 import sys
 import typing
 
-from agent.install import keys, settings
+from agent.install import keys, serving, settings
 from agent.install.layout import InstallError, Layout, write
 from agent.install.processes import Processes, reload_sshd
 
@@ -39,7 +39,7 @@ def apply(layout: Layout) -> Answer:
     forwarding_changed = settings.install_forwarding(layout, manifest)
     settings.install_files(layout, manifest)
     environment_changed = settings.install_environment(layout, manifest)
-    previous = json.loads(layout.manifest.read_text()) if layout.manifest.exists() else {}
+    previous = layout.in_force()
     listening = ("address", "agentPort", "metricsPort", "slots")
     restart = restart or any(previous.get(name) != manifest[name] for name in listening)
     write(layout.manifest, json.dumps(manifest, sort_keys=True))
@@ -58,10 +58,16 @@ def confirm(layout: Layout) -> Answer:
 
 
 def status(layout: Layout) -> Answer:
-    """What runs."""
-    machine = layout.machine()
-    processes = Processes(layout, machine.get("machine", ""), pathlib.Path())
-    return {service: processes.alive(service) is not None for service in ("agent", "runner")}
+    """What serves, and under which settings: for a controller that reaches this node over SSH alone."""
+    manifest = layout.in_force()
+    processes = Processes(layout, layout.machine().get("machine", ""), pathlib.Path())
+    return {
+        "machine": manifest.get("machine", ""),
+        "manifestSerial": manifest.get("serial", 0),
+        "sshHostKey": keys.current_host_key(layout),
+        "agentFault": serving.fault(layout, manifest) if manifest else "not enrolled",
+        "runnerAlive": processes.alive("runner") is not None,
+    }
 
 
 def _services(

@@ -78,6 +78,14 @@ class Layout:
         """Logs of agent and runner."""
         return self.root / "var/log"
 
+    def in_force(self) -> dict[str, typing.Any]:
+        """The manifest in force; empty before the first."""
+        try:
+            manifest: dict[str, typing.Any] = json.loads(self.manifest.read_text())
+        except FileNotFoundError:
+            return {}
+        return manifest
+
     def machine(self) -> dict[str, typing.Any]:
         """What the machine says of itself; empty on a real one."""
         try:

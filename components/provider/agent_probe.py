@@ -30,13 +30,23 @@ class _Cached:
 _cached = _Cached()
 
 
-async def probe(authority: Authority, inputs: Properties) -> agent_pb2.NodeInfo:
-    """Return the agent's Info; raise NodeError when it does not answer or does not prove itself."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Health:
+    """How a node serves, whichever way it was asked."""
+
+    machine: str
+    """Id of the machine that answers."""
+    manifest_serial: int
+    """Of the settings in force there."""
+    runner_alive: bool
+    ssh_host_keys: tuple[str, ...]
+
+
+async def probe(authority: Authority, inputs: Properties) -> Health:
+    """Ask the agent directly; raise NodeError when it does not answer or does not prove itself."""
     import grpc.aio
 
     identity = _identity(authority)
-    if inputs["reach"] != "direct":
-        raise NodeError(inputs["node"], f"reach {inputs['reach']} is not possible from here")
     try:
         async with asyncio.timeout(PROBE_LIMIT_S):
             async with open_channel(
@@ -45,7 +55,7 @@ async def probe(authority: Authority, inputs: Properties) -> agent_pb2.NodeInfo:
                 info: agent_pb2.NodeInfo = await channel.stub.Info(
                     agent_pb2.InfoRequest(), metadata=channel.metadata, timeout=PROBE_LIMIT_S
                 )
-                return info
+                return Health(info.machine, info.manifest_serial, info.runner_alive, tuple(info.ssh_host_keys))
     except grpc.aio.AioRpcError as error:
         raise NodeError(inputs["node"], f"agent dead or refused: {error.details()}") from error
     except TimeoutError as error:

@@ -19,7 +19,7 @@ from components import bundle
 from components.errors import NodeError, Refused
 from components.places import cache_dir
 from components.provider import manifest, ssh_session
-from components.provider.agent_probe import PROBE_PRINCIPAL, probe
+from components.provider.agent_probe import PROBE_PRINCIPAL, Health, probe
 from components.provider.context import Context
 from components.provider.ssh_session import Endpoint, Login, Session
 from components.provider.wire import Properties
@@ -80,12 +80,30 @@ class Enroller:
         return await self._enrol(endpoint, login, patience_s=ssh_session.CONNECT_LIMIT_S)
 
     async def adoptable_host_keys(self) -> tuple[str, ...] | None:
-        """Host keys of a node that is enrolled already, as its agent says over TLS; None when none proves itself."""
-        with contextlib.suppress(NodeError):
-            info = await probe(self._context.authority, self._inputs)
-            if info.machine == self._inputs["machineId"] and info.ssh_host_keys:
-                return tuple(info.ssh_host_keys)
+        """Host keys of a node that is enrolled already, as its agent says over TLS; None when none proves itself.
+
+        Where only SSH leads to the node, the host key is what is missing, and nothing can prove it.
+        """
+        if self._inputs["reach"] == "direct":
+            with contextlib.suppress(NodeError):
+                health = await probe(self._context.authority, self._inputs)
+                if health.machine == self._inputs["machineId"] and health.ssh_host_keys:
+                    return health.ssh_host_keys
         return None
+
+    async def health(self, endpoint: Endpoint) -> Health:
+        """Ask how the node serves, by the way that its `reach` names; raise GaxxError when it does not."""
+        if self._inputs["reach"] == "direct":
+            return await probe(self._context.authority, self._inputs)
+        login = await self._context.blocking(self._certified_login)
+        return await self._context.blocking(self._told_over_ssh, endpoint, login)
+
+    def _told_over_ssh(self, endpoint: Endpoint, login: Login) -> Health:
+        with ssh_session.connect(endpoint, login) as session:
+            told = session.call(self._verb("status"))
+        if told["agentFault"]:
+            raise NodeError(self._inputs["node"], told["agentFault"])
+        return Health(told["machine"], told["manifestSerial"], told["runnerAlive"], (told["sshHostKey"],))
 
     async def _enrol(self, endpoint: Endpoint, login: Login, *, patience_s: float) -> Result:
         stack = contextlib.ExitStack()

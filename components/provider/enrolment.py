@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from components.errors import GaxxError, NodeError, Refused
 from components.provider import manifest
-from components.provider.agent_probe import probe
 from components.provider.context import Context
 from components.provider.enrolling import Enroller, Result
 from components.provider.resource import Created, Difference, PartialError, Property, Resource
@@ -101,15 +100,15 @@ class Enrolment(Resource):
         """Ask the agent whether it serves, and with the settings that we think it has."""
         del resource_id
         try:
-            info = await probe(context.authority, state)
-        except NodeError as error:
+            health = await Enroller(context, state).health(_endpoint(state, tuple(state["sshHostKeys"])))
+        except (NodeError, Refused) as error:
             return {**state, "health": error.message}
-        if info.machine and info.machine != state["machineId"]:
+        if health.machine and health.machine != state["machineId"]:
             return {**state, "health": "another machine answers"}
-        if not info.runner_alive:
+        if not health.runner_alive:
             return {**state, "health": "runner dead"}
-        if info.manifest_serial != state["manifestSerial"]:
-            return {**state, "health": f"has settings {info.manifest_serial}, not {state['manifestSerial']}"}
+        if health.manifest_serial != state["manifestSerial"]:
+            return {**state, "health": f"has settings {health.manifest_serial}, not {state['manifestSerial']}"}
         return {**state, "health": "serving"}
 
     async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
@@ -126,8 +125,8 @@ class Enrolment(Resource):
 
     async def _served(self, context: Context, inputs: Properties, result: Result) -> Properties:
         await context.status("asking the agent")
-        info = await probe(context.authority, inputs)
-        if not info.runner_alive:
+        health = await Enroller(context, inputs).health(_endpoint(inputs, result.host_keys))
+        if not health.runner_alive:
             raise NodeError(inputs["node"], "the agent answers, but its runner does not")
         return self._outputs(context, inputs, result, health="serving")
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 
 from components.inventory import INVENTORY_VERSION, Inventory
-from components.places import inventory_cache
+from components.places import inventory_cache, known_hosts
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
 from components.provider.wire import Properties
@@ -83,8 +83,9 @@ def _write(path: pathlib.Path, text: str) -> None:
 
 
 def remove(path: pathlib.Path) -> None:
-    """Remove a cached inventory; none there is fine."""
+    """Remove a cached inventory and what was derived from it; none there is fine."""
     path.unlink(missing_ok=True)
-    # What a plugin that was killed while it wrote has left.
-    for temporary in path.parent.glob(f".{path.name}-*"):
+    known_hosts(path).unlink(missing_ok=True)
+    # What somebody who was killed while writing has left.
+    for temporary in path.parent.glob(f".{path.stem}.*"):
         temporary.unlink(missing_ok=True)

@@ -20,10 +20,10 @@ def context(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     return Context("urn:pulumi:demo::gaxx::gaxx:index:Sweep::sweep", EngineLog(""), "")
 
 
-def test_a_cached_inventory_and_its_half_written_copy_are_removed_and_another_stacks_stays(context: Context) -> None:
+def test_a_cached_inventory_and_what_belongs_to_it_are_removed_and_another_stacks_stays(context: Context) -> None:
     mine, other = (places.inventory_cache("b1", "gaxx", stack) for stack in ("demo", "other"))
     mine.parent.mkdir(parents=True)
-    for path in (mine, other, mine.parent / f".{mine.name}-x1y2"):
+    for path in (mine, other, places.known_hosts(mine), mine.parent / f".{mine.name}-x1y2"):
         path.write_text("{}")
 
     asyncio.run(Sweep().delete(context, "0123abcd", STATE))
