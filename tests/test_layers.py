@@ -17,7 +17,20 @@ ROOT = pathlib.Path(__file__).parent.parent
 OURS = frozenset({"agent", "bench", "components", "jobs", "policy", "stacks", "tasks", "tests", "tools"})
 HEAVY = frozenset({"pulumi", "pulumi_linode", "pulumi_policy", "ediri_vultr", "fabric", "invoke", "paramiko"})
 
-PURE = ("authority", "backend", "cloud_table", "errors", "inventory", "naming", "places", "ports", "settings")
+PURE = (
+    "authority",
+    "backend",
+    "cloud_table",
+    "errors",
+    "inventory",
+    "local_machine",
+    "naming",
+    "places",
+    "ports",
+    "rehearsal",
+    "settings",
+    "vendors",
+)
 CONTRACT = frozenset(f"components.{name}" for name in PURE)
 """What `tasks` may know of `components`: modules that have nothing to do with Pulumi."""
 

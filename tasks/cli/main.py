@@ -40,6 +40,7 @@ VERBS = {
     "sync": ("tasks.cli.sync", "Make a folder on every node like one here"),
     "ssh": ("tasks.cli.shell", "Open a shell on a node"),
     "tunnel": ("tasks.cli.shell", "Forward a local port to a node"),
+    "rehearse": ("tasks.cli.rehearse", "Be a cloud on this computer, to rehearse a stack on"),
 }
 
 

@@ -1,0 +1,307 @@
+"""Linode's API v4, as far as its Pulumi plugin and its own clients ask for machines and what belongs to them."""
+
+import hashlib
+import json
+import typing
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from tasks.rehearsal import filters, linode_orders, linode_shapes, linode_things
+from tasks.rehearsal.edge import Edge, Handler, body
+from tasks.rehearsal.store import ApiError, Firewall, Instance, Store
+
+PREFIXES = ("/v4", "/v4beta")
+
+
+class Life(typing.Protocol):
+    """What becomes of instances outside of the store."""
+
+    def begin(self, instance: Instance) -> None:
+        """Give it an address and begin to boot it."""
+        ...
+
+    def end(self, instance: Instance) -> None:
+        """Begin to take it away."""
+        ...
+
+
+def words(error: ApiError) -> dict[str, typing.Any]:
+    """An error as Linode words it."""
+    entry = {"reason": error.reason, **({"field": error.field} if error.field else {})}
+    return {"errors": [entry]}
+
+
+class Linode:
+    """The calls."""
+
+    def __init__(self, store: Store, edge: Edge, life: Life) -> None:
+        self.store = store
+        self.edge = edge
+        self._life = life
+
+    def routes(self) -> list[BaseRoute]:
+        """Under both versions of the API."""
+        return [
+            Route(f"{prefix}/{path}", handler, methods=[method])
+            for prefix in PREFIXES
+            for method, path, handler in self._calls()
+        ]
+
+    def _calls(self) -> list[tuple[str, str, Handler]]:
+        guard, everybody = self.edge.guard, self.edge.open
+        one = "linode/instances/{id}"
+        wall = "networking/firewalls/{id}"
+        return [
+            ("GET", "regions", everybody(self._listing(linode_shapes.regions))),
+            ("GET", "linode/types", everybody(self._listing(linode_shapes.types))),
+            ("GET", "linode/types/{id}", everybody(self._type)),
+            ("GET", "images", everybody(self._listing(linode_shapes.images))),
+            ("GET", "linode/instances", guard(self._listing(self._instances))),
+            ("POST", "linode/instances", guard(self._create, creates=True)),
+            ("GET", one, guard(self._show)),
+            ("PUT", one, guard(self._change)),
+            ("DELETE", one, guard(self._delete)),
+            ("GET", f"{one}/ips", guard(self._part(linode_shapes.addresses))),
+            ("GET", f"{one}/disks", guard(self._part_list(linode_shapes.disk))),
+            ("GET", f"{one}/configs", guard(self._part_list(linode_shapes.config))),
+            ("GET", f"{one}/configs/{{part}}", guard(self._part(linode_shapes.config))),
+            ("PUT", f"{one}/configs/{{part}}", guard(self._change_config)),
+            ("GET", f"{one}/firewalls", guard(self._firewalls_of)),
+            ("GET", "account/events", guard(self._listing(self._events))),
+            ("GET", "account/events/{id}", guard(self._event)),
+            ("GET", "networking/firewalls", guard(self._listing(self._firewalls))),
+            ("POST", "networking/firewalls", guard(self._create_firewall)),
+            ("GET", wall, guard(self._show_firewall)),
+            ("PUT", wall, guard(self._change_firewall)),
+            ("DELETE", wall, guard(self._delete_firewall)),
+            ("GET", f"{wall}/rules", guard(self._rules)),
+            ("PUT", f"{wall}/rules", guard(self._change_rules)),
+            ("GET", f"{wall}/devices", guard(self._devices)),
+            ("POST", f"{wall}/devices", guard(self._attach)),
+            ("GET", f"{wall}/devices/{{device}}", guard(self._device)),
+            ("DELETE", f"{wall}/devices/{{device}}", guard(self._detach)),
+            *linode_things.calls(self),
+        ]
+
+    # --- instances ----------------------------------------------------------------------------------
+
+    async def _create(self, request: Request) -> Response:
+        wanted = await body(request)
+        order = linode_orders.instance(self.store, wanted)
+        faults = self.edge.faults
+        instance = self.store.create(order, slow=faults.strikes("slow-boot"), never=faults.strikes("never-boot"))
+        instance.label = instance.label or f"linode{instance.id}"
+        instance.attributes["device"] = self.store.number()
+        self._life.begin(instance)
+        self.store.log("linode_create", instance.id, instance.label, takes_s=0)
+        return self.shown(linode_shapes.instance(instance, self.store.clock()))
+
+    async def _show(self, request: Request) -> Response:
+        return self.shown(linode_shapes.instance(self._one(request), self.store.clock()))
+
+    async def _change(self, request: Request) -> Response:
+        instance, wanted = self._one(request), await body(request)
+        if "label" in wanted and wanted["label"] != instance.label:
+            others = (one.label for one in self.store.instances("linode"))
+            linode_orders.label(wanted["label"], linode_orders.INSTANCE_LABEL, others, "linodes")
+            instance.label = wanted["label"]
+        if "tags" in wanted:
+            instance.tags = linode_orders.tags(wanted)
+        for key in ("alerts", "group", "watchdog_enabled", "maintenance_policy"):
+            if key in wanted:
+                instance.attributes[key] = wanted[key]
+        instance.updated = self.store.clock()
+        return self.shown(linode_shapes.instance(instance, self.store.clock()))
+
+    async def _delete(self, request: Request) -> Response:
+        instance = self._one(request)
+        if instance.gone_at is None:
+            late = self.edge.faults.strikes("late-delete")
+            self.store.delete(instance, late=late)
+            self.store.log("linode_delete", instance.id, instance.label, takes_s=self.store.delay_s(late=late))
+            self._life.end(instance)
+        return self.shown({})
+
+    async def _change_config(self, request: Request) -> Response:
+        instance, wanted = self._one(request), await body(request)
+        instance.attributes["config"] = {key: value for key, value in wanted.items() if value is not None}
+        return self.shown(linode_shapes.config(instance))
+
+    async def _type(self, request: Request) -> Response:
+        for entry in linode_shapes.types():
+            if entry["id"] == request.path_params["id"]:
+                return self.shown(entry)
+        raise ApiError(404, "Not found")
+
+    async def _firewalls_of(self, request: Request) -> Response:
+        found = self.store.firewalls.get(self._one(request).firewall)
+        return self.page_of(request, [linode_shapes.firewall(found, self.store)] if found else [])
+
+    async def _event(self, request: Request) -> Response:
+        for event in self.store.events:
+            if str(event.id) == request.path_params["id"]:
+                return self.shown(linode_shapes.event(event, self.store.clock()))
+        raise ApiError(404, "Not found")
+
+    def _instances(self) -> Iterable[filters.Entry]:
+        return [linode_shapes.instance(one, self.store.clock()) for one in self.store.instances("linode")]
+
+    def _events(self) -> Iterable[filters.Entry]:
+        now = self.store.clock()
+        return [linode_shapes.event(event, now) for event in reversed(self.store.events)]
+
+    # --- firewalls ----------------------------------------------------------------------------------
+
+    async def _create_firewall(self, request: Request) -> Response:
+        wanted = await body(request)
+        self._check_firewall_label(wanted)
+        devices = [str(number) for number in (wanted.get("devices") or {}).get("linodes") or ()]
+        for number in devices:
+            self._attachable(number)
+        now = self.store.clock()
+        attributes = {"rules": linode_orders.rules(wanted.get("rules") or {}), "status": "enabled"}
+        made = Firewall(
+            "linode", self.store.new_id("linode"), wanted["label"], linode_orders.tags(wanted), now, now, attributes
+        )
+        self._mark_rules(made)
+        self.store.firewalls[made.id] = made
+        for number in devices:
+            self._attachable(number).firewall = made.id
+        return self.shown(linode_shapes.firewall(made, self.store))
+
+    async def _show_firewall(self, request: Request) -> Response:
+        return self.shown(linode_shapes.firewall(self._firewall(request), self.store))
+
+    async def _change_firewall(self, request: Request) -> Response:
+        firewall, wanted = self._firewall(request), await body(request)
+        if "label" in wanted and wanted["label"] != firewall.label:
+            self._check_firewall_label(wanted)
+            firewall.label = wanted["label"]
+        if "tags" in wanted:
+            firewall.tags = linode_orders.tags(wanted)
+        if "status" in wanted:
+            firewall.attributes["status"] = wanted["status"]
+        firewall.updated = self.store.clock()
+        return self.shown(linode_shapes.firewall(firewall, self.store))
+
+    async def _delete_firewall(self, request: Request) -> Response:
+        firewall = self._firewall(request)
+        for machine in self.store.machines_behind(firewall):
+            machine.firewall = ""
+        del self.store.firewalls[firewall.id]
+        return self.shown({})
+
+    async def _rules(self, request: Request) -> Response:
+        return self.shown(self._firewall(request).attributes["rules"])
+
+    async def _change_rules(self, request: Request) -> Response:
+        firewall = self._firewall(request)
+        firewall.attributes["rules"] = linode_orders.rules(await body(request))
+        firewall.updated = self.store.clock()
+        self._mark_rules(firewall)
+        return self.shown(firewall.attributes["rules"])
+
+    async def _devices(self, request: Request) -> Response:
+        return self.page_of(request, linode_shapes.devices(self._firewall(request), self.store))
+
+    async def _attach(self, request: Request) -> Response:
+        firewall, wanted = self._firewall(request), await body(request)
+        if wanted.get("type") != "linode":
+            raise ApiError(400, "type is not valid", field="type")
+        machine = self._attachable(str(wanted.get("id")))
+        machine.firewall = firewall.id
+        return self.shown(self._device_of(firewall, str(machine.attributes["device"])))
+
+    async def _device(self, request: Request) -> Response:
+        return self.shown(self._device_of(self._firewall(request), request.path_params["device"]))
+
+    async def _detach(self, request: Request) -> Response:
+        firewall = self._firewall(request)
+        entity = self._device_of(firewall, request.path_params["device"])["entity"]
+        machine = self.store.instance("linode", str(entity["id"]))
+        if machine is not None:
+            machine.firewall = ""
+        return self.shown({})
+
+    def _firewalls(self) -> Iterable[filters.Entry]:
+        found = (one for one in self.store.firewalls.values() if one.vendor == "linode")
+        return [linode_shapes.firewall(one, self.store) for one in found]
+
+    def _device_of(self, firewall: Firewall, number: str) -> linode_shapes.Shape:
+        for device in linode_shapes.devices(firewall, self.store):
+            if str(device["id"]) == number:
+                return device
+        raise ApiError(404, "Not found")
+
+    def _attachable(self, number: str) -> Instance:
+        machine = self.store.instance("linode", number)
+        if machine is None:
+            raise ApiError(400, f"Linode {number} not found", field="id")
+        if machine.firewall:
+            raise ApiError(400, f"Linode {number} is already assigned to a firewall", field="id")
+        return machine
+
+    def _check_firewall_label(self, wanted: linode_orders.Body) -> None:
+        if not wanted.get("label"):
+            raise ApiError(400, "label is required", field="label")
+        others = (one.label for one in self.store.firewalls.values() if one.vendor == "linode")
+        linode_orders.label(wanted["label"], linode_orders.FIREWALL_LABEL, others, "firewalls")
+
+    def _mark_rules(self, firewall: Firewall) -> None:
+        rules = firewall.attributes["rules"]
+        rules["version"] = firewall.attributes["version"] = firewall.attributes.get("version", 0) + 1
+        rules["fingerprint"] = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:8]
+
+    # --- what all of them need ----------------------------------------------------------------------
+
+    def shown(self, shape: typing.Any) -> Response:
+        """An answer."""
+        return JSONResponse(shape)
+
+    def page_of(self, request: Request, entries: Iterable[filters.Entry]) -> Response:
+        """One page of what the request's filter leaves of `entries`."""
+        try:
+            number = int(request.query_params.get("page", "1"))
+            size = int(request.query_params.get("page_size", str(filters.PAGE_SIZE)))
+            where = json.loads(request.headers.get("x-filter", "{}"))
+            found = filters.filtered(list(entries), where)
+        except (ValueError, TypeError, AttributeError):
+            raise ApiError(400, "Invalid page, page_size or X-Filter") from None
+        if size not in filters.PAGE_SIZES or number < 1:
+            raise ApiError(400, "page_size must be 25-500", field="page_size")
+        if "+order_by" not in where:
+            found = self.edge.faults.shuffled(found)
+        return JSONResponse(filters.page(found, number, size))
+
+    def _listing(self, entries: typing.Callable[[], Iterable[filters.Entry]]) -> Handler:
+        async def answer(request: Request) -> Response:
+            return self.page_of(request, entries())
+
+        return answer
+
+    def _part(self, shape: typing.Callable[[Instance], linode_shapes.Shape]) -> Handler:
+        async def answer(request: Request) -> Response:
+            return self.shown(shape(self._one(request)))
+
+        return answer
+
+    def _part_list(self, shape: typing.Callable[[Instance], linode_shapes.Shape]) -> Handler:
+        async def answer(request: Request) -> Response:
+            return self.page_of(request, [shape(self._one(request))])
+
+        return answer
+
+    def _one(self, request: Request) -> Instance:
+        found = self.store.instance("linode", request.path_params["id"])
+        if found is None:
+            raise ApiError(404, "Not found")
+        return found
+
+    def _firewall(self, request: Request) -> Firewall:
+        found = self.store.firewalls.get(request.path_params["id"])
+        if found is None or found.vendor != "linode":
+            raise ApiError(404, "Not found")
+        return found
