@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tasks.review.comparison import Finding, FleetRow, Group, Model
 from tasks.review.exposure import Opening
-from tasks.review.page import Block, Fold, Heading, Lines, Table, Text, text
+from tasks.review.page import Block, Fold, Heading, Lines, Table, Text, prose, text
 from tasks.selection import fold_names
 
 _OP_WORDS = {"create": "create", "replace": "replace", "delete": "delete", "update": "change in place"}
@@ -69,7 +69,7 @@ def _faults(model: Model) -> Iterable[Block]:
         yield Heading("Refused before any rule was asked")
         yield Table(
             ("where", "key", "what is wrong"),
-            tuple((text((f"{f.file}:{f.line}",)), text((f.key,)), text((f.text,))) for f in model.faults),
+            tuple((text((f"{f.file}:{f.line}",)), text((f.key,)), prose(f.text)) for f in model.faults),
         )
     if model.failure:
         yield Heading("The preview failed")
@@ -83,8 +83,8 @@ def _rules(findings: Sequence[Finding]) -> Iterable[Block]:
     yield Table(
         ("rule", "level", "what", "where", "fix"),
         tuple(
-            (text((f.rule,)), text(f.level, strong=f.level == "mandatory"), text((f.text,)), _names(f.where),
-             text((f.fix,)))
+            (text((f.rule,)), text(f.level, strong=f.level == "mandatory"), prose(f.text), _names(f.where),
+             prose(f.fix))
             for f in findings
         ),
     )  # fmt: skip
@@ -183,13 +183,13 @@ def _unpriced(row: FleetRow) -> str:
 def _later(model: Model) -> Iterable[Block]:
     if model.later:
         yield Heading("Not judged yet")
-        yield Lines(tuple(text((line,)) for line in model.later))
+        yield Lines(tuple(prose(line) for line in model.later))
 
 
 def _notes(model: Model) -> Iterable[Block]:
     if model.notes:
         yield Heading("Also")
-        yield Lines(tuple(text((note,)) for note in model.notes))
+        yield Lines(tuple(prose(note) for note in model.notes))
 
 
 def _names(names: Sequence[str]) -> Text:

@@ -14,7 +14,7 @@ from components import naming, ports
 from components.settings import Settings, format_duration, parse_settings
 from tasks import check
 from tasks.review.document import Document, Fault, Resource
-from tasks.review.tree import ENROLMENT, FIREWALL, FLEET, NOBODY, UNKNOWN
+from tasks.review.tree import ENROLMENT, FIREWALL, FLEET, IDENTITY, NOBODY, UNKNOWN
 
 _MACHINES = {
     "local": "gaxx:index:LocalNode",
@@ -104,6 +104,13 @@ def _node(settings: Settings, fleet: typing.Any, index: int, parent: str, firewa
     kind = _MACHINES[fleet.cloud]
     prefix = parent.rsplit("::", 1)[0]
     props, links = _machine(fleet, index, firewall)
+    yield Resource(
+        f"{prefix}${IDENTITY}::{node}-identity",
+        IDENTITY,
+        f"{node}-identity",
+        parent,
+        {"node": node, "cloud": fleet.cloud, "triggers": [fleet.image, fleet.type, fleet.region(index)]},
+    )
     yield Resource(
         f"{prefix}${kind}::{node}", kind, node, parent, {**props, "node": node, "tags": list(tags)}, links=links
     )

@@ -6,27 +6,38 @@ no mention and no table of its own.
 
 import dataclasses
 import re
+import typing
 from collections.abc import Sequence
 
 COMMENT_LIMIT = 65_536
 """What GitHub takes as a comment, in characters."""
 _ROWS_LIMIT = 60
 _CELL_LIMIT = 300
+_SENTENCE_LIMIT = 600
+_PLAIN = re.compile(r"[A-Za-z0-9.,;:/()%$=+'\"?…→-]+")
 _LINES_LIMIT = 40
+
+
+Kind = typing.Literal["ours", "code", "prose"]
+"""Words of ours as they are; a name or a value of others; a sentence in which others' words are."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Text:
-    """Words of ours and of others: the latter are escaped, and in Markdown set as code."""
+    """Words of ours and of others."""
 
-    parts: tuple[tuple[str, bool], ...]
-    """(words, whether they are others')."""
+    parts: tuple[tuple[str, Kind], ...]
     strong: bool = False
 
 
 def text(*parts: str | tuple[str], strong: bool = False) -> Text:
-    """Words of ours as they are, words of others in a tuple of one."""
-    return Text(tuple((part, False) if isinstance(part, str) else (part[0], True) for part in parts), strong)
+    """Words of ours as they are, names and values of others in a tuple of one."""
+    return Text(tuple((part, "ours") if isinstance(part, str) else (part[0], "code") for part in parts), strong)
+
+
+def prose(words: str) -> Text:
+    """A sentence that quotes others."""
+    return Text(((words, "prose"),))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,20 +116,37 @@ def _more(count: int, words: str) -> str:
 
 
 def _marked(line: Text, *, in_table: bool = False) -> str:
-    words = "".join(_code(part, in_table=in_table) if foreign else part for part, foreign in line.parts)
+    words = "".join(_part(part, kind, in_table=in_table) for part, kind in line.parts)
     return f"**{words}**" if line.strong and words else words
+
+
+def _part(words: str, kind: Kind, *, in_table: bool) -> str:
+    if kind == "ours":
+        return words
+    if kind == "code":
+        return _code(words, in_table=in_table)
+    # Mentions and links are found in the text that Markdown becomes, where escaping is no help: a word that could be
+    # more than a word is code.
+    told = _shortened(_flat(words), _SENTENCE_LIMIT).replace("`", "'").split(" ")
+    return " ".join(
+        word if _PLAIN.fullmatch(word) and "//" not in word else _code(word, in_table=in_table) for word in told
+    )
 
 
 def _code(words: str, *, in_table: bool) -> str:
     if not words:
         return ""
     # Inside a code span nothing means anything but the backtick, and inside a table the bar.
-    clean = _shortened(re.sub(r"[\x00-\x1f\x7f\s]+", " ", words)).replace("`", "'").strip()
+    clean = _shortened(_flat(words), _CELL_LIMIT).replace("`", "'")
     return f"`{clean.replace('|', '¦') if in_table else clean}`"
 
 
-def _shortened(words: str) -> str:
-    return words if len(words) <= _CELL_LIMIT else f"{words[: _CELL_LIMIT - 1]}…"
+def _flat(words: str) -> str:
+    return re.sub(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+", " ", words).strip()
+
+
+def _shortened(words: str, limit: int) -> str:
+    return words if len(words) <= limit else f"{words[: limit - 1]}…"
 
 
 def _terminal(block: Block) -> str:
@@ -141,4 +169,4 @@ def _terminal(block: Block) -> str:
 
 def _unmarked(line: Text) -> str:
     # Escape sequences in a name would move the cursor of whoever reads it.
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", "".join(part for part, _ in line.parts))
+    return _flat("".join(part for part, _ in line.parts))

@@ -1,0 +1,136 @@
+"""`gaxx review` says of each branch exactly what it does, and ends as it must."""
+
+import difflib
+import json
+import os
+import pathlib
+import re
+
+import pytest
+
+from tests.review.cases import DEMO, PREVIEWED, REFUSED, RENDER, STATIC, Case
+from tests.review.repository import Answer, TestRepository, replaced
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+WRITE = "WRITE_EXPECTED"
+
+
+def assert_says(answer: Answer, case: Case, expected: pathlib.Path) -> None:
+    """Compare with the comment that is checked in; WRITE_EXPECTED=1 writes it, to be read before it is committed."""
+    assert answer.code == case.code, answer.stderr
+    file = expected / f"{case.name}.md"
+    if os.environ.get(WRITE):
+        file.write_text(answer.stdout)
+    wanted = file.read_text().splitlines()
+    difference = list(difflib.unified_diff(wanted, answer.stdout.splitlines(), "expected", "said", lineterm=""))
+    assert difference == [], "\n".join(difference)
+
+
+@pytest.mark.parametrize("case", PREVIEWED, ids=lambda case: case.name)
+def test_a_branch_is_reviewed_by_its_preview(repository: TestRepository, expected: pathlib.Path, case: Case) -> None:
+    repository.branch(case.name, case.edits)
+
+    assert_says(repository.review(case.name, *case.options), case, expected)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_what_the_settings_refuse_is_a_refused_review(
+    repository: TestRepository, expected: pathlib.Path, case: Case
+) -> None:
+    repository.branch(case.name, case.edits)
+
+    # Statically, so that the base needs no engine either; the head is refused by the same lines without.
+    assert_says(repository.review(case.name, "--static"), case, expected)
+
+
+@pytest.mark.parametrize("case", STATIC, ids=lambda case: case.name)
+def test_a_fork_is_reviewed_without_running_its_code(
+    repository: TestRepository, expected: pathlib.Path, case: Case
+) -> None:
+    # Code that would be noticed if it ran.
+    stop = "raise SystemExit('the code of a fork was run')\n"
+    traps = {name: lambda text: stop + text for name in ("__main__.py", "components/settings.py", "tasks/env.py")}
+    repository.branch(case.name, {**case.edits, **traps})
+    stacks = [path.split(".")[1] for path in case.edits]
+
+    answer = repository.review(case.name, "--static", *(word for name in stacks for word in ("--stack", name)))
+
+    assert_says(answer, case, expected)
+
+
+def test_a_token_in_a_branch_is_in_no_word_of_its_review(repository: TestRepository) -> None:
+    case = next(case for case in REFUSED if case.name == "put-a-token-into-files")
+    repository.branch("token-again", case.edits)
+    token = "ghp_" + "Zz9" * 12
+
+    for form in ("markdown", "json", "terminal"):
+        answer = repository.review("token-again", "--static", "--format", form)
+        assert answer.code == 2
+        assert token not in answer.stdout + answer.stderr
+
+
+def test_the_same_branch_is_the_same_bytes_and_the_formats_say_the_same(repository: TestRepository) -> None:
+    repository.branch("twice", {RENDER: replaced("nodes: 8", "nodes: 9")})
+
+    first, second = (repository.review("twice", "--static") for _ in range(2))
+    model = json.loads(repository.review("twice", "--static", "--format", "json").stdout)
+    terminal = repository.review("twice", "--static", "--format", "terminal").stdout
+
+    assert first.stdout == second.stdout
+    assert model["verdict"] == "kept"
+    assert [group["nodes"] for group in model["groups"]] == [["render-9"]]
+    assert "render-9" in terminal
+    assert "`" not in terminal.split("\n\n")[1]
+
+
+def test_only_stacks_that_differ_are_reviewed(repository: TestRepository) -> None:
+    repository.branch("both", {DEMO: replaced("nodes: 2", "nodes: 1"), RENDER: replaced("nodes: 8", "nodes: 7")})
+    repository.branch("neither", {"notes.txt": lambda _: "nothing\n"})
+
+    both = repository.review("both", "--static").stdout
+    neither = repository.review("neither", "--static")
+
+    assert re.findall(r"<!-- gaxx review: (\w+) -->", both) == ["demo", "render"]
+    assert (neither.code, neither.stdout, neither.stderr) == (0, "", "gaxx: no stack differs\n")
+
+
+def test_names_of_a_branch_start_no_markup(repository: TestRepository) -> None:
+    nasty = '"x`|<b>@ada\\n### owned ![](http://127.0.0.1/)"'
+    repository.branch("nasty", {DEMO: replaced("name: demo", f"name: {nasty}")})
+
+    answer = repository.review("nasty", "--static")
+
+    assert answer.code == 2
+    outside = re.sub(r"`[^`\n]*`", "", answer.stdout)
+    assert "<b>" not in outside
+    assert "@ada" not in outside
+    assert "###" not in outside.split("\n", 4)[-1].replace("\n### ", "")
+    assert "![" not in outside
+    assert "\n### owned" not in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--base", "nowhere"), "gaxx: no commit is called nowhere; `git fetch` gets the branches of others\n"),
+        (("--base", "main", "--head", "--upload-pack=x"), "gaxx: no commit is called --upload-pack=x; "),
+    ],
+)
+def test_a_commit_that_is_not_there_is_one_line(
+    repository: TestRepository, words: tuple[str, ...], message: str
+) -> None:
+    answer = repository.gaxx("review", *words)
+
+    assert answer.code == 1
+    assert answer.stderr.startswith(message)
+    assert answer.stderr.count("\n") == 1
+
+
+def test_reviews_leave_no_worktree(repository: TestRepository) -> None:
+    repository.review("main", "--static")
+
+    assert len(repository.git("worktree", "list").splitlines()) == 1
+
+
+def test_every_expected_comment_is_of_a_case(expected: pathlib.Path) -> None:
+    assert {path.stem for path in expected.glob("*")} == {case.name for case in (*PREVIEWED, *REFUSED, *STATIC)}
