@@ -1,11 +1,13 @@
 """The Firewall component: a fleet's rules, as data in the state and as the cloud's own firewall where it has one."""
 
+import typing
 from typing import TypedDict
 
 import pulumi
 
 from components import naming
 from components.backend import backend_id, current_backend_url, project_root
+from components.cloud_table import CLOUDS, Cloud
 from components.clouds import cloud
 from components.clouds.base import FirewallRequest
 from components.errors import SettingsError
@@ -59,6 +61,7 @@ def _shown(rule: Rule) -> str:
 
 
 def _fleet(args: FirewallArgs) -> FleetSettings:
+    row = CLOUDS.get(typing.cast("Cloud", args.get("cloud") or "local"))
     entry = {
         "name": args["fleet"],
         "cloud": args.get("cloud"),
@@ -66,6 +69,8 @@ def _fleet(args: FirewallArgs) -> FleetSettings:
         "sshCidrs": args.get("ssh_cidrs"),
         # Whether nobody trusted can be right is the fleet's question, and was judged there.
         "reach": "ssh",
+        # And so is where it stands: a firewall stands everywhere.
+        "regions": ["any"] if row and not row.regions else None,
     }
     return parse_fleet({key: value for key, value in entry.items() if value is not None})
 

@@ -1,7 +1,9 @@
 """The `linode` cloud: instances that are behind their firewall from their first packet."""
 
 import base64
+import ipaddress
 import secrets
+from collections.abc import Sequence
 
 import pulumi
 
@@ -11,6 +13,8 @@ from components.firewall_rules import Rule
 from components.fleet_settings import FleetSettings
 
 _SUFFIX_BYTES = 2
+_PRIVATE = ipaddress.ip_network("192.168.128.0/17")
+"""Where Linode's private addresses of a data centre come from."""
 
 
 class Linode:
@@ -66,7 +70,11 @@ class Linode:
                 opts, pulumi.ResourceOptions(ignore_changes=["label"], delete_before_replace=True)
             ),
         )
-        return enrolled_by(request, Vendor(instance, instance.ip_address), opts.parent)
+        return enrolled_by(request, Vendor(instance, instance.ipv4s.apply(_public)), opts.parent)
+
+
+def _public(addresses: Sequence[str]) -> str:
+    return next(address for address in addresses if ipaddress.ip_address(address) not in _PRIVATE)
 
 
 def _inbound(rule: Rule) -> object:

@@ -71,7 +71,7 @@ class Machine:
                 },
                 "machine": {
                     "machine": self.id,
-                    "node": self.node,
+                    **({"node": self.node} if request.named else {}),
                     "services": "process",
                     # Unpacked once for all machines of the stack, and gone with the stack.
                     "bundleStore": str(self.root.parent / BUNDLE_STORE),
@@ -141,6 +141,8 @@ class BootRequest:
     """RFC 3339, UTC."""
     open_files: int
     memory_limit_bytes: int
+    named: bool = True
+    """Whether the machine knows its node's name before it is enrolled, which a vendor's does not."""
 
 
 def machines(stack_key: str) -> list[Machine]:

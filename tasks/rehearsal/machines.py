@@ -50,6 +50,7 @@ class Machines:
                 created=created,
                 open_files=_OPEN_FILES,
                 memory_limit_bytes=memory_limit_bytes,
+                named=False,
             )
         )
         return True

@@ -229,8 +229,10 @@ class Vultr:
         return vultr_orders.group(self.store, request.path_params["id"])
 
     def _rule(self, request: Request) -> tuple[Firewall, Attributes]:
-        group = self._group(request)
+        group = self.store.firewalls.get(request.path_params["id"])
         number = request.path_params["rule"]
+        if group is None or group.vendor != "vultr":
+            raise ApiError(404, "Firewall rule ID not found")
         rule = group.attributes["rules"].get(int(number) if number.isdigit() else 0)
         if rule is None:
             raise ApiError(404, "Firewall rule ID not found")

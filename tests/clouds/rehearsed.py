@@ -1,0 +1,87 @@
+"""A throw-away project whose vendors are a rehearsal, with stand-ins for the vendors' plugins."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shlex
+import signal
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+
+from components.authority import Authority
+from tests.clouds.accounts import Accounts
+from tests.stack import people
+from tests.stack.project import ROOT, Project, new_project
+
+STACK = "prod"
+_SCRIPT = """#!/bin/sh
+PYTHONPATH={root} exec {python} -m tests.clouds.standin.{vendor} "$@"
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A project, and the accounts that its stacks live in."""
+
+    project: Project
+    accounts: Accounts
+
+    def create(self, *fleets: Mapping[str, object], **more: object) -> None:
+        """Create the stack `prod` with an authority and its owner as operator."""
+        configuration = {"ttl": "1h", "operators": [people.owner(self.project).entry()], **more}
+        self.project.create(STACK, {**configuration, "fleets": list(fleets)})
+        pem = Authority.create(STACK).pem
+        self.project.pulumi("config", "set", "--secret", "--stack", STACK, "gaxx:authorityKey", stdin=pem)
+
+    def change(self, *fleets: Mapping[str, object], **more: object) -> None:
+        """Declare other fleets."""
+        configuration = {"ttl": "1h", "operators": [people.owner(self.project).entry()], **more}
+        self.project.configure(STACK, {**configuration, "fleets": list(fleets)})
+
+
+def linode(nodes: int, name: str = "west", **more: object) -> dict[str, object]:
+    """A fleet of Linodes that this computer reaches directly."""
+    return {**_fleet(nodes, name), "cloud": "linode", "regions": ["nl-ams", "de-fra-2"], **more}
+
+
+def vultr(nodes: int, name: str = "east", **more: object) -> dict[str, object]:
+    """A fleet of Vultr's machines that this computer reaches directly."""
+    return {**_fleet(nodes, name), "cloud": "vultr", "regions": ["ams"], **more}
+
+
+def _fleet(nodes: int, name: str) -> dict[str, object]:
+    own = ["127.0.0.0/8"]
+    return {"name": name, "nodes": nodes, "sshCidrs": own, "trustedCidrs": own, "reach": "direct"}
+
+
+@contextlib.contextmanager
+def new_rehearsed(bundles: pathlib.Path, *options: str) -> Iterator[Rehearsed]:
+    """Start a rehearsal with these options of `gaxx rehearse`; afterwards prove that nothing is left at the vendors."""
+    with new_project(bundles) as project:
+        _plugins(project)
+        # Its words go where nobody needs to read them while it runs.
+        with project.started("sh", "-c", 'exec gaxx rehearse "$@" 2>rehearsal.log', "-", *options) as process:
+            assert process.stdout is not None
+            lines = (shlex.split(process.stdout.readline().decode())[1] for _ in range(6))
+            variables = dict(line.split("=", 1) for line in lines)
+            project.environment.update(variables)
+            made = Rehearsed(project, Accounts(variables))
+            try:
+                yield made
+                for stack in project.stacks:
+                    project.destroy("--stack", stack)
+                assert not any(made.accounts.left().values()), f"left at the vendors: {made.accounts.left()}"
+            finally:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(60) == 0, (project.folder / "rehearsal.log").read_text()
+
+
+def _plugins(project: Project) -> None:
+    folder = project.base / "plugins"
+    folder.mkdir()
+    for vendor in ("linode", "vultr"):
+        path = folder / f"pulumi-resource-{vendor}"
+        path.write_text(_SCRIPT.format(root=ROOT, python=sys.executable, vendor=vendor))
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    project.environment["PATH"] = f"{folder}:{project.environment['PATH']}"

@@ -1,0 +1,46 @@
+"""REST calls as the vendors' own clients make them: what they try again, and what they do not."""
+
+import time
+import typing
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from tests.clouds.standin.plugin import PluginError
+
+Answer = dict[str, typing.Any]
+
+
+class CallError(PluginError):
+    """The API said no."""
+
+    def __init__(self, method: str, path: str, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.text = response.text
+        super().__init__(f"{method} {path}: [{response.status_code}] {response.text[:500]}")
+
+
+class Rest:
+    """One vendor's API."""
+
+    def __init__(self, base: str, token: str, *, again: Callable[[httpx.Response], bool], attempts: int) -> None:
+        self._client = httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        self._again = again
+        self._attempts = attempts
+
+    def __call__(
+        self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Return the answer's JSON; raise CallError."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                response = self._client.request(method, path, json=body, headers=headers)
+            except httpx.HTTPError as error:
+                message = f"{method} {path}: {error}"
+                raise PluginError(message) from error
+            if response.is_success:
+                return dict(response.json()) if response.content else {}
+            if attempt == self._attempts or not self._again(response):
+                break
+            time.sleep(float(response.headers.get("Retry-After", "0.2")))
+        raise CallError(method, path, response)
