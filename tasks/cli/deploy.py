@@ -1,5 +1,6 @@
 """`gaxx up`, `gaxx preview`, `gaxx down`: Pulumi on this terminal."""
 
+import pathlib
 import sys
 
 import click
@@ -13,12 +14,24 @@ _PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True, "
 @click.command("up", context_settings=_PASSED_ON)
 @stack_option
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing; cancel the lock of an update whose process is gone.")
+@click.option(
+    "--plan",
+    type=click.Path(dir_okay=False, path_type=pathlib.Path),
+    metavar="FILE",
+    help="Do what `gaxx review --save-plan FILE` planned, and only if nothing has changed since.",
+)
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[PULUMI OPTIONS]…")
-def up_command(*, stack: str, yes: bool, extra: tuple[str, ...]) -> None:
+def up_command(*, stack: str, yes: bool, plan: pathlib.Path | None, extra: tuple[str, ...]) -> None:
     """Make or change the fleet: `pulumi up` with a parallelism that fits it.
 
-    Every other option is Pulumi's own. Exit 2 when a policy refuses, 1 when Pulumi fails.
+    Every other option is Pulumi's own. Exit 2 when a policy refuses or a plan is not what was reviewed, 1 when
+    Pulumi fails.
     """
+    if plan is not None:
+        from tasks.review import plan as reviewed
+
+        reviewed.check(plan, inventory.stack_named(stack))
+        extra = (*reviewed.arguments(plan), *extra)
     _deploy("up", stack, extra, yes=yes)
 
 

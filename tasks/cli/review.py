@@ -1,5 +1,6 @@
 """`gaxx review`: what a change to a fleet means, as a comment for a pull request."""
 
+import pathlib
 import sys
 
 import click
@@ -17,7 +18,22 @@ FORMATS = ("markdown", "json", "terminal")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="terminal on a terminal, else markdown.")
 @click.option("--static", is_flag=True, help="Run no code of the head: stack files and plain values alone.")
 @click.option("--state", is_flag=True, help="Ask the engine what it would do to the stack as it stands (login needed).")
-def review_command(*, base: str, head: str, stacks: tuple[str, ...], form: str, static: bool, state: bool) -> int:
+@click.option(
+    "--save-plan",
+    type=click.Path(dir_okay=False, path_type=pathlib.Path),
+    metavar="FILE",
+    help="Keep the engine's plan for `gaxx up --plan FILE`, when nothing refuses; with --state, of one stack.",
+)
+def review_command(
+    *,
+    base: str,
+    head: str,
+    stacks: tuple[str, ...],
+    form: str,
+    static: bool,
+    state: bool,
+    save_plan: pathlib.Path | None,
+) -> int:
     """Say what a change to a fleet means: machines, exposure, cost, rules. For a pull request, or before one.
 
     The rules and the words are those of the base: a branch cannot edit its own judge. By default base and head are
@@ -27,7 +43,7 @@ def review_command(*, base: str, head: str, stacks: tuple[str, ...], form: str, 
     from tasks.review import review
 
     wishes = review.Wishes(
-        base=base, head=head, stacks=stacks, static=static, use_state=state,
+        base=base, head=head, stacks=stacks, static=static, use_state=state, save_plan=save_plan,
         format=form or ("terminal" if sys.stdout.isatty() else "markdown"),
     )  # fmt: skip
     found = review.review(backend.project_root(), wishes)

@@ -18,7 +18,7 @@ import yaml
 
 from components import places
 from components.errors import GaxxError
-from tasks import deploy, identity
+from tasks import deploy, env, identity
 from tasks.pulumi_cli import program
 from tasks.review import events
 from tasks.review.tree import NOBODY
@@ -44,6 +44,8 @@ class Bench:
 
 def of_stack_itself() -> Bench:
     """Against the stack's own state, with the user's login; nodes are not asked how they are."""
+    env.prepare(env.chosen())
+    identity.ensure()
     return Bench({**os.environ}, ("--refresh=false",))
 
 
@@ -103,7 +105,7 @@ def preview(
         if parameters.is_file():
             line += ["--policy-pack-config", str(parameters)]
     if plan is not None:
-        line += ["--save-plan", str(plan)]
+        line += ["--save-plan", str(plan.absolute())]
     environment = {
         name: value for name, value in bench.environment.items() if not name.startswith("PULUMI_OPTION_POLICY_PACK")
     }

@@ -54,10 +54,13 @@ class Repository:
         message = f"none of {', '.join(DEFAULT_BASES)} is a commit here"
         raise GaxxError(message, hint="name the base of the review with --base REF")
 
-    def working_tree(self) -> Commit:
-        """What lies in the folder now."""
+    def working_tree(self, ignoring: collections.abc.Iterable[pathlib.Path] = ()) -> Commit:
+        """What lies in the folder now, but for files that are of no account."""
         head = self.commit("HEAD")
-        dirty = bool(self._git("status", "--porcelain", "--untracked-files=all", "--", str(self.project)))
+        inside = [path.resolve() for path in ignoring if path.resolve().is_relative_to(self.top)]
+        others = [f":(exclude,literal,top){path.relative_to(self.top)}" for path in inside]
+        words = ("status", "--porcelain", "--untracked-files=all", "--", str(self.project), *others)
+        dirty = bool(self._git(*words))
         return dataclasses.replace(head, dirty=dirty)
 
     def behind(self, base: Commit, head: Commit) -> int:

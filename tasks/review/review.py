@@ -17,8 +17,8 @@ import sys
 from components import backend
 from components.errors import GaxxError
 from tasks import check, deploy, inventory, private
-from tasks.review import declared, preview, repository
-from tasks.review.document import VERSION, Document, Json, from_json
+from tasks.review import declared, plan, preview, repository
+from tasks.review.document import VERSION, Document, Json, Mode, from_json
 from tasks.review.judge import VERSION as JUDGE_VERSION
 from tasks.review.repository import Commit, Repository
 
@@ -42,6 +42,8 @@ class Wishes:
     static: bool = False
     use_state: bool = False
     """Ask the engine what it would do to the stack as it stands; needs login and secrets."""
+    save_plan: pathlib.Path | None = None
+    """Where the engine's plan goes, with a record of what it is of; of one stack, as it stands."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +70,30 @@ class _Side:
 
 def review(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
     """Review each stack that is asked for, or that differs; raise GaxxError."""
+    if wishes.save_plan is not None:
+        return [_planned(root, wishes, wishes.save_plan)]
+    return _reviews(root, wishes)
+
+
+def _planned(root: pathlib.Path, wishes: Wishes, file: pathlib.Path) -> Reviewed:
+    """Review a stack as it stands, and keep the plan where nothing refused it."""
+    if len(wishes.stacks) > 1 or wishes.head or wishes.static:
+        message = "a plan is of one stack, and of what lies in this folder"
+        raise GaxxError(message, hint="leave --head and --static out, and give --stack once")
+    plan.require_clean(root, file)
+    stack = inventory.stack_named("".join(wishes.stacks), start=root)
+    state = plan.state_version(stack)
+    for path in (file, plan.record_of(file)):
+        path.unlink(missing_ok=True)
+    (reviewed,) = _reviews(root, dataclasses.replace(wishes, stacks=(stack.name,), use_state=True))
+    if reviewed.exit_code == 0:
+        plan.write_record(file, stack, state)
+    else:
+        file.unlink(missing_ok=True)
+    return reviewed
+
+
+def _reviews(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
     repo = repository.find(root)
     base = repo.commit(wishes.base or repo.default_base())
     with contextlib.ExitStack() as stack:
@@ -75,7 +101,8 @@ def review(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
             head = repo.commit(wishes.head)
             folder = stack.enter_context(repo.checked_out(head))
         else:
-            head, folder = repo.working_tree(), repo.project
+            own = (wishes.save_plan, plan.record_of(wishes.save_plan)) if wishes.save_plan else ()
+            head, folder = repo.working_tree(own), repo.project
         before = _Side(base, base.short, stack.enter_context(repo.checked_out(base)))
         after = _Side(head, head.short, folder)
         changed = repo.changed(base, head)
@@ -144,7 +171,7 @@ def _gathered(stack: str, side: _Side, wishes: Wishes, pack: pathlib.Path, *, of
         return Document(stack, side.name, "declared", faults=faults)
     nodes = deploy.node_count(inventory.Stack(side.project, project, stack, ""))
     if wishes.use_state and not of_base:
-        return _previewed(stack, side, preview.of_stack_itself(), pack, nodes, "state")
+        return _previewed(stack, side, preview.of_stack_itself(), pack, nodes, "state", wishes.save_plan)
     cached = _cache(stack, side) if of_base and not side.commit.dirty else None
     known = _cached(cached, side.name)
     if known is not None:
@@ -157,14 +184,20 @@ def _gathered(stack: str, side: _Side, wishes: Wishes, pack: pathlib.Path, *, of
 
 
 def _previewed(
-    stack: str, side: _Side, bench: preview.Bench, pack: pathlib.Path | None, nodes: int, mode: str
+    stack: str,
+    side: _Side,
+    bench: preview.Bench,
+    pack: pathlib.Path | None,
+    nodes: int,
+    mode: Mode,
+    save_plan: pathlib.Path | None = None,
 ) -> Document:
-    found = preview.preview(side.project, stack, bench, pack=pack, nodes=nodes)
+    found = preview.preview(side.project, stack, bench, pack=pack, nodes=nodes, plan=save_plan)
     refused = any(violation.level == "mandatory" for violation in found.violations)
     return Document(
         stack,
         side.name,
-        "state" if mode == "state" else "declared",
+        mode,
         resources=found.resources,
         steps=found.steps if mode == "state" else (),
         violations=found.violations,
