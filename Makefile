@@ -12,7 +12,7 @@ BENCH ?= $(basename $(notdir $(wildcard $(addprefix bench/,run.py map.py map_mem
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint types unit test test-engine soak fix proto bench clean
+.PHONY: help setup demo check lint types unit test test-engine test-clouds soak fix proto bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,13 @@ types: setup
 unit: setup
 	$(PYTEST) -m 'not ($(TIERS))'
 
-test: check test-engine ## the whole test suite
+test: check test-engine test-clouds ## the whole test suite
 
 test-engine: setup ## the real engine, sshd and agents
 	$(PYTEST) -m 'engine and not soak'
+
+test-clouds: setup ## both vendors' clouds, rehearsed on this machine
+	$(PYTEST) -m 'clouds and not soak'
 
 soak: setup ## long and random; not in `test`
 	$(PYTEST) -m soak

@@ -49,6 +49,8 @@ class Found:
     tags: tuple[str, ...]
     created: str
     """RFC 3339, UTC."""
+    running: bool = True
+    """Whether it is powered on and made; a firewall always is."""
 
     def of(self, *, project: str, backend_id: str, stack: str) -> bool:
         """Whether it carries the marks of this stack; all of them must fit, or it is somebody else's."""
@@ -171,7 +173,14 @@ class VultrApi(_Api):
         """All instances, or those with this label."""
         more = {"label": label} if label else {}
         return [
-            Found("machine", entry["id"], entry["label"], tuple(entry["tags"] or ()), _utc(entry["date_created"]))
+            Found(
+                "machine",
+                entry["id"],
+                entry["label"],
+                tuple(entry["tags"] or ()),
+                _utc(entry["date_created"]),
+                running=entry["status"] == "active" and entry["power_status"] == "running",
+            )
             for entry in self._all("instances", "instances", more)
         ]
 
@@ -197,7 +206,14 @@ class VultrApi(_Api):
 
 
 def _linode(kind: Kind, entry: Mapping[str, typing.Any]) -> Found:
-    return Found(kind, str(entry["id"]), entry["label"], tuple(entry["tags"]), _utc(entry["created"]))
+    return Found(
+        kind,
+        str(entry["id"]),
+        entry["label"],
+        tuple(entry["tags"]),
+        _utc(entry["created"]),
+        running=entry["status"] == "running" or kind == "firewall",
+    )
 
 
 def _words(entry: Mapping[str, typing.Any]) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from components import naming, rehearsal
 from components.cloudinit.user_data import BOOTSTRAP_USER, HELPER_COMMAND
+from components.errors import NodeError
 from components.ports import Port
 from components.provider.context import Context
 from components.provider.resource import Created, Property, Resource
 from components.provider.wire import Properties
-from components.vendors import Vendor, VendorError, vendor
+from components.vendors import Found, Vendor, VendorError, vendor
 
 
 class CloudMachine(Resource):
@@ -71,6 +72,8 @@ class CloudMachine(Resource):
         for found in await context.blocking(api.machines, inputs["label"]):
             if found.id == inputs["machineId"]:
                 created = found.created
+                if not found.running:
+                    await self._given_up(context, inputs, api, found)
                 continue
             other = naming.parse_tags(found.tags)
             if mine is None or other is None or _node(other) != _node(mine):
@@ -78,6 +81,15 @@ class CloudMachine(Resource):
             await context.warn(f"removing {found.label} ({found.id}), which a failed create of this node left")
             await context.blocking(api.delete, found)
         return created
+
+    async def _given_up(self, context: Context, inputs: Properties, api: Vendor, found: Found) -> None:
+        """Delete a machine that never booted: the plugin has waited its time for it, and it costs money."""
+        await context.blocking(api.delete, found)
+        raise NodeError(
+            inputs["node"],
+            f"the machine {found.label} ({found.id}) was made {found.created} and never booted; it was deleted",
+            hint="the next `pulumi up` makes another",
+        )
 
 
 def _node(tags: naming.Tags) -> tuple[object, ...]:

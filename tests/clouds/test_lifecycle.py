@@ -1,5 +1,7 @@
 """A stack on both clouds through the real engine: up, in-place changes, growth, replacement, destroy."""
 
+import typing
+
 import pytest
 
 from tests.clouds.rehearsed import STACK, Rehearsed, linode, vultr
@@ -18,7 +20,7 @@ def test_a_stack_on_both_clouds_lives_and_leaves_nothing(rehearsed: Rehearsed) -
     assert len(three) == 3
 
     # A rule changes in place: no machine is touched.
-    wider = {"sshCidrs": ["127.0.0.0/8", "203.0.113.7/32"]}
+    wider: dict[str, typing.Any] = {"sshCidrs": ["127.0.0.0/8", "203.0.113.7/32"]}
     rehearsed.change(linode(2, **wider), vultr(1, **wider))
     project.up()
     assert accounts.ids() == three

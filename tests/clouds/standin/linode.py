@@ -44,10 +44,10 @@ class Linode:
             raise
 
 
-class Instance:
+class Instance(Kind):
     """linode:index/instance:Instance."""
 
-    replaces = frozenset(
+    replaces: typing.ClassVar[frozenset[str]] = frozenset(
         {
             "image",
             "rootPass",
@@ -101,7 +101,9 @@ class Instance:
         self._api.call("GET", f"{path}/disks?page=1")
         configs = self._api.call("GET", f"{path}/configs?page=1")["data"]
         # Never read back: firewall, user-data, keys.
-        kept = {key: state[key] for key in ("metadatas", "firewallId", "authorizedKeys", "rootPass") if key in state}
+        kept: State = {
+            key: state[key] for key in ("metadatas", "firewallId", "authorizedKeys", "rootPass") if key in state
+        }
         return {
             **kept,
             "label": one["label"],
@@ -157,10 +159,9 @@ class Instance:
             time.sleep(_POLL_S)
 
 
-class Firewall:
+class Firewall(Kind):
     """linode:index/firewall:Firewall."""
 
-    replaces = frozenset[str]()
     # Leaving `linodes` out means that there are none: what is attached otherwise would be taken off.
     defaults: typing.ClassVar[State] = {"linodes": [], "disabled": False, "tags": []}
 
@@ -233,7 +234,7 @@ class Firewall:
         }
 
     def _shown(self, rule: State) -> State:
-        shown = {key: rule[key] for key in ("action", "label", "ports", "protocol") if key in rule}
+        shown: State = {key: rule[key] for key in ("action", "label", "ports", "protocol") if key in rule}
         return {**shown, **{f"{family}s": found for family, found in rule["addresses"].items()}}
 
 

@@ -4,6 +4,7 @@ Like a bridged Terraform provider it compares what is wanted with what the last 
 vendor cannot change, and knows an instance by the id that its create was told.
 """
 
+import abc
 import dataclasses
 import sys
 import typing
@@ -12,7 +13,7 @@ from concurrent import futures
 
 import grpc
 from google.protobuf import empty_pb2, json_format, struct_pb2
-from google.rpc import status_pb2
+from google.rpc import status_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -40,16 +41,20 @@ class Made:
     state: State
 
 
-class Kind(typing.Protocol):
+class Kind(abc.ABC):
     """One resource type."""
 
-    replaces: frozenset[str]
-    defaults: Mapping[str, typing.Any]
+    replaces: typing.ClassVar[frozenset[str]] = frozenset()
+    defaults: typing.ClassVar[State] = {}
     """What an input means that is not given, where leaving it out means something."""
 
+    @abc.abstractmethod
     def create(self, inputs: State) -> Made: ...
+    @abc.abstractmethod
     def read(self, resource_id: str, state: State) -> State | None: ...
+    @abc.abstractmethod
     def update(self, resource_id: str, state: State, inputs: State) -> State: ...
+    @abc.abstractmethod
     def delete(self, resource_id: str, state: State) -> None: ...
 
 
@@ -61,15 +66,17 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         self._kinds = kinds
         self._configure = configure
 
-    def GetPluginInfo(self, request: object, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
+    def GetPluginInfo(self, _request: object, _context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=self._version)
 
     def CheckConfig(
-        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
+        self, request: provider_pb2.CheckRequest, _context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
+    def DiffConfig(
+        self, _request: provider_pb2.DiffRequest, _context: grpc.ServicerContext
+    ) -> provider_pb2.DiffResponse:
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
     def Configure(
@@ -78,13 +85,13 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         self._guarded(context, lambda: self._configure(_plain(request.args)))
         return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=True, acceptResources=False)
 
-    def Cancel(self, request: object, context: grpc.ServicerContext) -> empty_pb2.Empty:
+    def Cancel(self, _request: object, _context: grpc.ServicerContext) -> empty_pb2.Empty:
         return empty_pb2.Empty()
 
-    def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
+    def Check(self, request: provider_pb2.CheckRequest, _context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
+    def Diff(self, request: provider_pb2.DiffRequest, _context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         kind = self._kind(request.urn)
         state, wanted = _plain(request.olds), {**kind.defaults, **_plain(request.news)}
         changed = [
@@ -152,7 +159,7 @@ def serve(plugin: Plugin) -> None:
 
 
 def _plain(struct: struct_pb2.Struct) -> State:
-    return typing.cast("State", json_format.MessageToDict(struct))
+    return json_format.MessageToDict(struct)
 
 
 def _struct(state: Mapping[str, typing.Any]) -> struct_pb2.Struct:

@@ -1,5 +1,6 @@
 """REST calls as the vendors' own clients make them: what they try again, and what they do not."""
 
+import itertools
 import time
 import typing
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ class Rest:
         self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Return the answer's JSON; raise CallError."""
-        for attempt in range(1, self._attempts + 1):
+        for attempt in itertools.count(1):
             try:
                 response = self._client.request(method, path, json=body, headers=headers)
             except httpx.HTTPError as error:
@@ -41,6 +42,6 @@ class Rest:
             if response.is_success:
                 return dict(response.json()) if response.content else {}
             if attempt == self._attempts or not self._again(response):
-                break
+                raise CallError(method, path, response)
             time.sleep(float(response.headers.get("Retry-After", "0.2")))
-        raise CallError(method, path, response)
+        raise AssertionError  # count() does not end

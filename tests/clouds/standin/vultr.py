@@ -43,10 +43,12 @@ class Vultr:
             raise
 
 
-class Instance:
+class Instance(Kind):
     """vultr:index/instance:Instance."""
 
-    replaces = frozenset({"region", "osId", "userData", "sshKeyIds", "hostname", "userScheme"})
+    replaces: typing.ClassVar[frozenset[str]] = frozenset(
+        {"region", "osId", "userData", "sshKeyIds", "hostname", "userScheme"}
+    )
     defaults: typing.ClassVar[State] = {"backups": "disabled", "enableIpv6": False}
 
     def __init__(self, api: Vultr) -> None:
@@ -89,7 +91,7 @@ class Instance:
         enabled = self._api.call("GET", f"instances/{resource_id}/backup-schedule")["backup_schedule"]["enabled"]
         self._api.call("GET", f"instances/{resource_id}/vpcs")
         self._api.call("GET", f"instances/{resource_id}/vpc2")
-        kept = {key: state[key] for key in ("label", "userData", "activationEmail") if key in state}
+        kept: State = {key: state[key] for key in ("label", "userData", "activationEmail") if key in state}
         return {
             **kept,
             "region": one["region"],
@@ -124,11 +126,8 @@ class Instance:
         self._api.call("DELETE", f"instances/{resource_id}")
 
 
-class Group:
+class Group(Kind):
     """vultr:index/firewallGroup:FirewallGroup."""
-
-    replaces = frozenset[str]()
-    defaults: typing.ClassVar[State] = {}
 
     def __init__(self, api: Vultr) -> None:
         self._api = api
@@ -155,11 +154,12 @@ class Group:
         self._api.call("DELETE", f"firewalls/{resource_id}")
 
 
-class Rule:
+class Rule(Kind):
     """vultr:index/firewallRule:FirewallRule."""
 
-    replaces = frozenset({"firewallGroupId", "ipType", "protocol", "subnet", "subnetSize", "port", "source", "notes"})
-    defaults: typing.ClassVar[State] = {}
+    replaces: typing.ClassVar[frozenset[str]] = frozenset(
+        {"firewallGroupId", "ipType", "protocol", "subnet", "subnetSize", "port", "source", "notes"}
+    )
 
     def __init__(self, api: Vultr) -> None:
         self._api = api
