@@ -24,6 +24,7 @@ CLOUDS = ("local", "qemu", "linode", "vultr")
 @click.option("--ssh-cidr", "ssh_cidrs", multiple=True, metavar="CIDR", help="Who may reach SSH; may be repeated.")
 @click.option("--backend", "backend_url", default="", metavar="URL", help="Pulumi backend; asked for when not given.")
 @click.option("--secrets-provider", default="", metavar="P", help="passphrase, awskms://…, gcpkms://…, …")
+@click.option("--ci", type=click.Choice(["github"]), help="Also write workflows: review, apply, drift.")
 @json_option
 def init_command(  # noqa: PLR0913 - one parameter an option
     *,
@@ -37,6 +38,7 @@ def init_command(  # noqa: PLR0913 - one parameter an option
     ssh_cidrs: tuple[str, ...],
     backend_url: str,
     secrets_provider: str,
+    ci: str | None,
     as_json: bool,
 ) -> None:
     """Make a stack: operator keys (0600), the stack itself, its authority, and a commented stack file to review.
@@ -67,7 +69,12 @@ def init_command(  # noqa: PLR0913 - one parameter an option
             secrets_provider=provider,
         )
     )  # fmt: skip
-    for line in made.news:
+    news = list(made.news)
+    if ci:
+        from tasks.ci import written
+
+        news += [f"wrote {path}" for path in written.write(backend.project_root(), stack)]
+    for line in news:
         sys.stderr.write(f"gaxx: {line}\n")
     if as_json:
         print_json({"file": str(made.file), "operator": made.operator.name, "stack": stack})

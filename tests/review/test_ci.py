@@ -1,0 +1,270 @@
+"""Continuous integration: the workflows hold back what they must, and the programs that they call do what they say."""
+
+import http.server
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import typing
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from components.errors import GaxxError
+from tasks import identity
+from tasks.ci import comment, operator, written
+from tests.review.cases import DEMO
+from tests.review.repository import TestRepository, replaced
+
+TEMPLATES = sorted(written.TEMPLATES.glob("*.yml"))
+PROGRAMS = re.compile(
+    r"sudo apt-get (update|install) [a-z0-9 -]+"
+    r"|make setup"
+    r"|(python3|\.venv/bin/python) -m tasks\.ci\.(review|comment|operator)( [\w$\"/.-]+)*"
+    r"|\.venv/bin/gaxx (up|preview)( [\w$\"/.-]+)*"
+)
+
+
+def workflow(path: pathlib.Path) -> dict[typing.Any, typing.Any]:
+    parsed = yaml.safe_load(written.rendered(path, "render"))
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def steps(path: pathlib.Path) -> Iterator[tuple[str, dict[str, typing.Any]]]:
+    for name, job in workflow(path)["jobs"].items():
+        for step in job["steps"]:
+            yield name, step
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_actions_are_pinned_and_steps_only_call_programs_that_are_tested(path: pathlib.Path) -> None:
+    for _, step in steps(path):
+        if "uses" in step:
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"])
+        else:
+            # No expression in a line for a shell: a branch's name would be a command.
+            assert PROGRAMS.fullmatch(step["run"].strip()), step["run"]
+    for line in path.read_text().splitlines():
+        if "uses:" in line:
+            assert re.search(r"# v[0-9]+\.[0-9]+\.[0-9]+$", line), "the version is said beside the digest"
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_nothing_is_permitted_that_is_not_named(path: pathlib.Path) -> None:
+    parsed = workflow(path)
+
+    assert parsed["permissions"] == {}
+    for job in parsed["jobs"].values():
+        assert job["permissions"]["contents"] == "read"
+        assert set(job["permissions"]) <= {"contents", "pull-requests"}
+        assert job["timeout-minutes"] <= 60
+    for _, step in steps(path):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_what_runs_code_of_a_branch_has_no_secret_and_may_write_nothing() -> None:
+    (path,) = [path for path in TEMPLATES if path.stem == "gaxx-review"]
+    jobs = workflow(path)["jobs"]
+
+    assert "secrets." not in path.read_text()
+    assert jobs["preview"]["permissions"] == {"contents": "read"}
+    assert not any("env" in step for step in jobs["preview"]["steps"])
+    assert jobs["preview"]["if"].startswith("github.event_name == 'pull_request' && ")
+    # Of a fork nothing is run where something may be written.
+    (static,) = [step["run"] for name, step in steps(path) if name == "static" and "tasks.ci.review" in str(step)]
+    assert static.endswith(" --static")
+    assert all(step.get("with", {}).get("ref") != "HEAD" for step in jobs["comment"]["steps"])
+
+
+def test_only_the_protected_job_has_the_token_that_makes_machines() -> None:
+    (path,) = [path for path in TEMPLATES if path.stem == "gaxx-apply-STACK"]
+    jobs = workflow(path)["jobs"]
+
+    assert jobs["apply"]["environment"] == "gaxx-apply"
+    assert jobs["apply"]["needs"] == "plan"
+    assert "secrets.LINODE_TOKEN" not in json.dumps(jobs["plan"])
+    assert "secrets.LINODE_TOKEN" in json.dumps(jobs["apply"])
+    assert workflow(path)["concurrency"] == {"group": "gaxx-apply-render", "cancel-in-progress": False}
+
+
+def test_workflows_are_written_once_for_each_stack(tmp_path: pathlib.Path) -> None:
+    first = written.write(tmp_path, "render")
+    edited = first[0]
+    edited.write_text("mine\n")
+    second = written.write(tmp_path, "paint")
+
+    assert {path.name for path in first} == {"gaxx-review.yml", "gaxx-apply-render.yml", "gaxx-drift-render.yml"}
+    assert {path.name for path in second} == {"gaxx-apply-paint.yml", "gaxx-drift-paint.yml"}
+    assert edited.read_text() == "mine\n"
+    assert "STACK: paint" in (tmp_path / ".github/workflows/gaxx-apply-paint.yml").read_text()
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("options", [(), ("--static",)])
+def test_a_pull_request_is_reviewed_against_what_it_was_merged_into(
+    repository: TestRepository, tmp_path: pathlib.Path, options: tuple[str, ...]
+) -> None:
+    branch = f"pull{len(options)}"
+    repository.branch(branch, {DEMO: replaced("nodes: 2", "nodes: 3")})
+    merged = tmp_path / "merged"
+    repository.git("clone", "--quiet", "--no-local", str(repository.folder), str(merged))
+    repository.git("-C", str(merged), "merge", "--quiet", "--no-ff", "--message", "merged", f"origin/{branch}")
+    outputs, summary = tmp_path / "outputs", tmp_path / "summary"
+
+    done = subprocess.run(
+        (sys.executable, "-m", "tasks.ci.review", str(merged), *options),
+        cwd=repository.folder,
+        env={**repository.environment, "GITHUB_OUTPUT": str(outputs), "GITHUB_STEP_SUMMARY": str(summary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "create `demo-3`" in summary.read_text()
+    name, word, body = re.fullmatch(r"(\w+)<<(\w+)\n(.*)\n\2\n", outputs.read_text(), re.DOTALL).groups()  # type: ignore[union-attr]
+    assert (name, body) == ("comment", summary.read_text())
+    assert len(word) == 32
+
+
+@pytest.mark.engine
+def test_a_refused_pull_request_fails_the_job_and_still_has_its_comment(
+    repository: TestRepository, tmp_path: pathlib.Path
+) -> None:
+    merged = tmp_path / "merged"
+    repository.branch("pull-refused", {DEMO: replaced("nodes: 2", "nodes: 13")})
+    repository.git("clone", "--quiet", "--no-local", str(repository.folder), str(merged))
+    repository.git("-C", str(merged), "merge", "--quiet", "--no-ff", "--message", "merged", "origin/pull-refused")
+    outputs = tmp_path / "outputs"
+
+    done = subprocess.run(
+        (sys.executable, "-m", "tasks.ci.review", str(merged), "--static"),
+        cwd=repository.folder,
+        env={**repository.environment, "GITHUB_OUTPUT": str(outputs)},
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "**refused** by `node-budget`" in outputs.read_text()
+
+
+class GitHub(http.server.BaseHTTPRequestHandler):
+    """The part of its API that comments need."""
+
+    comments: typing.ClassVar[list[dict[str, typing.Any]]]
+
+    def do_GET(self) -> None:
+        page = int(self.path.rsplit("page=", 1)[1])
+        self._answer(200, self.comments[(page - 1) * 100 : page * 100])
+
+    def do_POST(self) -> None:
+        assert self.path == "/repos/ada/fleet/issues/7/comments"
+        body = {"id": 1000 + len(self.comments), "user": {"login": "github-actions[bot]"}, **self._body()}
+        self.comments.append(body)
+        self._answer(201, body)
+
+    def do_PATCH(self) -> None:
+        (found,) = [entry for entry in self.comments if self.path.endswith(f"/issues/comments/{entry['id']}")]
+        found.update(self._body())
+        self._answer(200, found)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: a log is no part of a test's output."""
+
+    def _body(self) -> dict[str, typing.Any]:
+        read: dict[str, typing.Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        return read
+
+    def _answer(self, code: int, value: object) -> None:
+        if self.headers["Authorization"] != "Bearer made-up":
+            code, value = 401, {}
+        data = json.dumps(value).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, typing.Any]]]:
+    """Comments of a pull request; a stranger's first one starts like ours, and there are more than a page."""
+    GitHub.comments = [{"id": 0, "user": {"login": "eve"}, "body": "<!-- gaxx review: demo -->\nall is well"}]
+    GitHub.comments += [{"id": number, "user": {"login": "bob"}, "body": "hm"} for number in range(1, 130)]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), GitHub) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("GITHUB_API_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("GITHUB_REPOSITORY", "ada/fleet")
+        monkeypatch.setenv("GITHUB_TOKEN", "made-up")
+        monkeypatch.setenv("NUMBER", "7")
+        yield GitHub.comments
+        server.shutdown()
+        thread.join()
+
+
+def test_each_stack_has_one_comment_that_is_renewed_in_place(
+    github: list[dict[str, typing.Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = "<!-- gaxx review: demo -->\nfirst\n<!-- gaxx review: render -->\nother\n"
+    for text in (both, both.replace("first", "second"), both.replace("first", "second")):
+        monkeypatch.setenv("COMMENT", text)
+        assert comment.main() == 0
+
+    ours = [entry["body"] for entry in github if entry["user"]["login"] == "github-actions[bot]"]
+    assert ours == ["<!-- gaxx review: demo -->\nsecond", "<!-- gaxx review: render -->\nother"]
+    assert github[0]["body"].endswith("all is well"), "what somebody else wrote is not ours to change"
+    assert [line.split(": ")[-1] for line in capsys.readouterr().err.splitlines()] == [
+        *("written", "written", "renewed", "unchanged", "unchanged", "unchanged")
+    ]
+
+
+@pytest.mark.usefixtures("github")
+def test_a_refused_token_is_one_line_without_the_token(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "wrong-one")
+    monkeypatch.setenv("COMMENT", "<!-- gaxx review: demo -->\nfirst\n")
+
+    assert comment.main() == 1
+    assert capsys.readouterr().err == "gaxx: GitHub answered 401 to GET /issues/7/comments\n"
+
+
+def test_the_marker_of_a_comment_is_the_one_that_reviews_write() -> None:
+    from tasks.review.comment import marker
+
+    assert list(comment.split(f"{marker('demo')}\ntext")) == [marker("demo")]
+
+
+def test_an_operators_folder_travels_as_one_secret(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "ci"
+    folder.mkdir(mode=0o700)
+    identity.make(folder, "ci")
+    assert operator.main(["--pack", str(folder)]) == 0
+    packed = capsys.readouterr().out
+    monkeypatch.setenv("GAXX_OPERATOR", packed)
+    monkeypatch.setenv("GAXX_OPERATOR_DIR", str(tmp_path / "job" / "operator"))
+
+    assert operator.main([]) == 0
+    assert identity.load().name == "ci"
+    for file in (tmp_path / "job" / "operator").iterdir():
+        assert file.stat().st_mode & 0o077 == 0
+        assert file.read_bytes() == (folder / file.name).read_bytes()
+    assert operator.main([]) == 1, "a second time would hide which key is used"
+
+
+def test_a_wrong_secret_is_refused_without_being_quoted(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(GaxxError) as raised:
+        operator.unpack('{"ssh_ed25519": "PRIVATE"}', tmp_path / "operator")
+
+    assert "PRIVATE" not in str(raised.value)
+    assert not os.listdir(tmp_path)  # noqa: PTH208 - nothing at all
