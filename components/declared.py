@@ -42,7 +42,7 @@ class Enrolment(Declared):
     """A node under the stack's authority."""
 
     pulumi_type = "gaxx:index:Enrolment"
-    outputs = ("sshHostKeys", "agentBuild", "certificateExpires", "manifestSerial", "expires", "health")
+    outputs = ("sshHostKeys", "operatorUser", "agentBuild", "certificateExpires", "manifestSerial", "expires", "health")
 
 
 class OperatorCertificate(Declared):

@@ -36,10 +36,15 @@ class Rule:
 
 def rules(fleet: FleetSettings) -> tuple[Rule, ...]:
     """The rules of a fleet, always in the same order: SSH, agent, metrics, and the profiler's port denied."""
+    return rules_for(ssh_port(fleet.cloud), fleet.ssh_cidrs, fleet.trusted_cidrs)
+
+
+def rules_for(ssh: Port, ssh_cidrs: Iterable[str], trusted_cidrs: Iterable[str]) -> tuple[Rule, ...]:
+    """The same, from what a fleet's settings say."""
     found = [
-        _accept(ssh_port(fleet.cloud), fleet.ssh_cidrs, "ssh"),
-        _accept(Port.AGENT, fleet.trusted_cidrs, "agent"),
-        _accept(Port.METRICS, fleet.trusted_cidrs, "metrics"),
+        _accept(ssh, ssh_cidrs, "ssh"),
+        _accept(Port.AGENT, trusted_cidrs, "agent"),
+        _accept(Port.METRICS, trusted_cidrs, "metrics"),
     ]
     return (*(rule for rule in found if rule.sources), DENY_PROFILE)
 

@@ -130,7 +130,7 @@ def _inventory_node(
         reach=fleet.reach,
         ssh_host=machine.ssh_host,
         ssh_port=machine.ssh_port,
-        ssh_user=machine.ssh_user,
+        ssh_user=enrolment.output("operatorUser"),
         ssh_host_keys=enrolment.output("sshHostKeys"),
         agent_port=int(Port.AGENT),
         metrics_port=int(Port.METRICS),

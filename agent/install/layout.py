@@ -95,15 +95,18 @@ class Layout:
         return machine
 
 
-def write(path: pathlib.Path, content: str, mode: int = 0o600) -> bool:
-    """Write atomically with `mode`; return whether anything changed."""
+def write(path: pathlib.Path, content: str, mode: int = 0o600, *, group: int = -1) -> bool:
+    """Write atomically with `mode`, for a group where one is given (gid); return whether anything changed."""
     try:
-        if path.read_text() == content and path.stat().st_mode & 0o777 == mode:
+        status = path.stat()
+        same_access = status.st_mode & 0o777 == mode and group in (-1, status.st_gid)
+        if same_access and path.read_text() == content:
             return False
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         os.fchmod(file.fileno(), mode)
+        os.fchown(file.fileno(), -1, group)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

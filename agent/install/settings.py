@@ -19,7 +19,7 @@ def install_identity(layout: Layout, manifest: Manifest) -> bool:
 
 
 def install_access(layout: Layout, manifest: Manifest, user: str) -> None:
-    """Install who may log in over SSH and which tokens the agent accepts."""
+    """Install who may log in over SSH as the account that runs everything here."""
     keys = "".join(
         f"{principal['sshPublicKey']}\n"
         for principal in manifest["principals"]
@@ -28,8 +28,12 @@ def install_access(layout: Layout, manifest: Manifest, user: str) -> None:
     )
     write(layout.authorized_keys, keys)
     write(layout.settings / "principals" / user, f"{ENROL_PRINCIPAL}\n", 0o644)
+
+
+def install_tokens(layout: Layout, manifest: Manifest) -> bool:
+    """Install which tokens the agent accepts, as digests; return whether they changed."""
     tokens = "".join(f"{principal['name']} sha256:{principal['tokenSha256']}\n" for principal in manifest["principals"])
-    write(layout.settings / "tokens", tokens)
+    return write(layout.settings / "tokens", tokens)
 
 
 def install_forwarding(layout: Layout, manifest: Manifest) -> bool:
@@ -40,14 +44,21 @@ def install_forwarding(layout: Layout, manifest: Manifest) -> bool:
     return write(layout.forwarding, f"PermitOpen {' '.join(targets)}\n", 0o644)
 
 
-def install_environment(layout: Layout, manifest: Manifest) -> bool:
-    """Install what items see in their environment; return whether it changed."""
+def install_environment(layout: Layout, manifest: Manifest, *, group: int = -1) -> bool:
+    """Install what items see in their environment, readable by the runner's group; return whether it changed."""
     environment = {**manifest["env"], "GAXX_NODE": manifest["node"], "GAXX_FLEET": manifest.get("fleet", "")}
     machine = layout.machine().get("machine")
     if machine:
         # Marks every process of a local node, also one that has left its parent.
         environment["GAXX_MACHINE"] = machine
-    return write(layout.settings / "env.json", json.dumps(environment, sort_keys=True))
+    mode = 0o600 if group == -1 else 0o640
+    return write(layout.settings / "env.json", json.dumps(environment, sort_keys=True), mode, group=group)
+
+
+def install_manifest(layout: Layout, manifest: Manifest, *, group: int = -1) -> None:
+    """Install the manifest itself, readable by the agent's group."""
+    mode = 0o600 if group == -1 else 0o640
+    write(layout.manifest, json.dumps(manifest, sort_keys=True), mode, group=group)
 
 
 def install_files(layout: Layout, manifest: Manifest) -> None:

@@ -136,9 +136,10 @@ class CollectedOutput(Output):
         try:
             if opens:
                 folder = Path(os.fsdecode(self._folder))
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # The agent may be another user, of the same group.
+                folder.mkdir(mode=0o770, parents=True, exist_ok=True)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._file = os.open(folder / self._name, flags, 0o600)
+                self._file = os.open(folder / self._name, flags, 0o640)
                 self.held = True
             view = memoryview(data)
             while view:

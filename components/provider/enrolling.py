@@ -47,6 +47,7 @@ class Result:
     bundle: str
     certificate_expires: float
     serial: int
+    operator_user: str
 
 
 class Enroller:
@@ -206,7 +207,7 @@ class Enroller:
             message = f"{self._inputs['node']}: the node brought another host key into use than it announced"
             raise Refused(message)
         expires = x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc.timestamp()
-        return Result((identity["sshHostKey"],), sha256, expires, serial)
+        return Result((identity["sshHostKey"],), sha256, expires, serial, answer["operatorUser"])
 
     def _certified_login(self) -> Login:
         key = ed25519.Ed25519PrivateKey.generate()

@@ -54,6 +54,7 @@ class Enrolment(Resource):
     }
     outputs: typing.ClassVar[Mapping[str, Property]] = {
         "sshHostKeys": Property("array", "the node's own host keys", items=_STRING),
+        "operatorUser": Property("string", "the account that operators log in as"),
         "agentBuild": Property("string", "sha256 of the installed bundle"),
         "certificateExpires": Property("number", "when the node's certificate ends: seconds since 1970"),
         "manifestSerial": Property("integer", "serial of the settings in force"),
@@ -133,6 +134,7 @@ class Enrolment(Resource):
     def _outputs(self, context: Context, inputs: Properties, result: Result, *, health: str) -> Properties:
         return {
             "sshHostKeys": list(result.host_keys),
+            "operatorUser": result.operator_user,
             "agentBuild": result.bundle,
             "certificateExpires": result.certificate_expires,
             "manifestSerial": result.serial,

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 
+from components.firewall_rules import nftables, rules_for
 from components.ports import Port
 from components.provider.wire import Properties
 
@@ -46,6 +47,8 @@ def compose(
         "authoritySsh": authority_ssh,
         "trustedCidrs": inputs["trustedCidrs"],
         "sshCidrs": inputs["sshCidrs"],
+        # What the node itself enforces: the cloud's firewall may be wrong, or none.
+        "firewall": nftables(rules_for(Port.SSH, inputs["sshCidrs"], inputs["trustedCidrs"]), metadata_denied=True),
         "principals": [*inputs["principals"], *extra_principals],
         "deniedSerials": inputs.get("deniedSerials") or [],
         "env": inputs.get("env") or {},

@@ -1,0 +1,152 @@
+"""A real machine's services: users, folders, units, and what brings them into force."""
+
+import grp
+import os
+import pathlib
+import pwd
+import subprocess
+import sys
+import typing
+
+from agent.install import hardening, units
+from agent.install.layout import InstallError, Layout, write
+from agent.install.system import OPERATOR_USER, Manifest, last_words, run
+
+_UNITS = pathlib.Path("etc/systemd/system")
+_START_LIMIT_S = 90
+
+
+class RealMachine:
+    """Agent and runner as systemd's services, each as its own user; operators log in as another."""
+
+    operator_user = OPERATOR_USER
+    restarts_for_tokens = True
+    """systemd hands credentials over at a start."""
+
+    def __init__(self, layout: Layout, bundle: pathlib.Path) -> None:
+        self._layout = layout
+        self._bundle = bundle
+
+    @property
+    def agent_group(self) -> int:
+        """Who reads the manifest."""
+        return grp.getgrnam(units.AGENT_USER).gr_gid
+
+    @property
+    def runner_group(self) -> int:
+        """Who reads the items' environment."""
+        return grp.getgrnam(units.RUNNER_USER).gr_gid
+
+    def runner_alive(self) -> bool:
+        """Whether the runner runs, or its socket would start it."""
+        return self.alive("runner")
+
+    def install_access(self, manifest: Manifest) -> bool:
+        """Install firewall, logins and limits; return whether sshd must read its configuration anew."""
+        return hardening.harden(self._layout, manifest)
+
+    def reload_sshd(self) -> None:
+        """Make sshd read its configuration and host key anew; sessions go on."""
+        run("systemctl", "reload", "ssh.service")
+
+    def alive(self, service: str) -> bool:
+        """Whether a service (agent or runner) runs."""
+        return run("systemctl", "is-active", "--quiet", f"gaxx-{service}.service", check=False).returncode == 0
+
+    def prepare(self) -> None:
+        """Make users and folders; what is there stays."""
+        for group in (units.WORK_GROUP,):
+            if not _known(grp.getgrnam, group):
+                run("groupadd", "--system", group)
+        for user in (units.AGENT_USER, units.RUNNER_USER):
+            if not _known(pwd.getpwnam, user):
+                run("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
+                     "--shell", "/usr/sbin/nologin", "--groups", units.WORK_GROUP, user)  # fmt: skip
+        if not _known(pwd.getpwnam, OPERATOR_USER):
+            run("useradd", "--create-home", "--shell", "/bin/bash", "--password", "*", OPERATOR_USER)
+        state = self._layout.root / units.STATE.lstrip("/")
+        _folder(state, 0o750, units.AGENT_USER, units.WORK_GROUP)
+        # Files that one of the two makes must be the other's to read: the group is inherited.
+        _folder(state / "work", 0o2770, units.AGENT_USER, units.WORK_GROUP)
+
+    def converge(self, manifest: Manifest, *, restart: bool, reload_runner: bool) -> list[str]:
+        """Bring units and manifest into force; return what was started anew. Raise InstallError with its last words."""
+        texts = {
+            units.AGENT_UNIT: units.agent(sys.executable, self._agent_environment(manifest)),
+            units.RUNNER_SOCKET_UNIT: units.runner_socket(),
+            units.RUNNER_UNIT: units.runner(sys.executable, self._runner_environment(manifest)),
+        }
+        changed = {name for name, text in texts.items() if write(self._layout.root / _UNITS / name, text, 0o644)}
+        if changed:
+            run("systemctl", "daemon-reload")
+            run("systemctl", "enable", "--quiet", *texts)
+        started = []
+        for service, wanted in (("runner", units.RUNNER_UNIT), ("agent", units.AGENT_UNIT)):
+            if restart or wanted in changed or not self.alive(service):
+                self._restart(wanted)
+                started.append(service)
+            elif service == "agent" or reload_runner:
+                run("systemctl", "reload", wanted)
+        return started
+
+    def _restart(self, unit: str) -> None:
+        if unit == units.RUNNER_UNIT:
+            # A socket whose service runs cannot be started; one that is there already stays.
+            run("systemctl", "stop", units.AGENT_UNIT, units.RUNNER_UNIT, check=False)
+            run("systemctl", "start", units.RUNNER_SOCKET_UNIT)
+        try:
+            done = run("systemctl", "restart", unit, check=False, limit_s=_START_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            message = f"{unit} is not ready after {_START_LIMIT_S} s: {last_words(unit)}"
+            raise InstallError(message) from error
+        if done.returncode != 0:
+            message = f"{unit} does not start: {last_words(unit)}"
+            raise InstallError(message)
+
+    def _agent_environment(self, manifest: Manifest) -> dict[str, str]:
+        settings = self._layout.settings
+        return {
+            "PYTHONPATH": str(self._bundle),
+            "LANG": "C.UTF-8",
+            "GAXX_AGENT_TLS_CERT": str(self._layout.tls / "node.crt"),
+            "GAXX_AGENT_CLIENT_CA": str(self._layout.tls / "authority.crt"),
+            "GAXX_AGENT_REQUIRE_MTLS": "true",
+            "GAXX_AGENT_ADDRESS": manifest["address"],
+            "GAXX_AGENT_PORT": str(manifest["agentPort"]),
+            "GAXX_AGENT_METRICS_PORT": str(manifest["metricsPort"]),
+            "GAXX_AGENT_RUNNER_SOCKET": units.RUNNER_SOCKET,
+            "GAXX_AGENT_MANIFEST": str(settings / "manifest.json"),
+            "GAXX_AGENT_WORK_DIR": f"{units.STATE}/work",
+            "GAXX_AGENT_RUN_DIR": "/run/gaxx-agent",
+            "GAXX_AGENT_BUILD": manifest["bundle"],
+            "GAXX_AGENT_SSH_HOST_KEY": f"{self._layout.host_key}.pub",
+        }
+
+    def _runner_environment(self, manifest: Manifest) -> dict[str, str]:
+        return {
+            "PYTHONPATH": str(self._bundle),
+            "LANG": "C.UTF-8",
+            "HOME": f"{units.STATE}/work",
+            "GAXX_RUNNER_SLOTS": str(manifest["slots"]),
+            "GAXX_RUNNER_WORK_DIR": f"{units.STATE}/work",
+            "GAXX_RUNNER_ENV_FILE": str(self._layout.settings / "env.json"),
+        }
+
+
+def systemd_runs() -> bool:
+    """Whether this machine is systemd's."""
+    return pathlib.Path("/run/systemd/system").is_dir()
+
+
+def _folder(path: pathlib.Path, mode: int, user: str, group: str) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    os.chown(path, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid)
+    path.chmod(mode)
+
+
+def _known(find: typing.Callable[[str], object], name: str) -> bool:
+    try:
+        find(name)
+    except KeyError:
+        return False
+    return True

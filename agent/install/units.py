@@ -1,0 +1,178 @@
+"""The systemd units of a machine's agent and runner, as text. Pure.
+
+The agent holds keys and talks to the network: a full sandbox, no capability, its secrets by LoadCredential.
+The runner executes items: another user, no keys, no network of its own, a cgroup subtree of its own.
+`systemd-analyze security` judges both in the tests.
+"""
+
+import typing
+
+AGENT_USER = "gaxx-agent"
+RUNNER_USER = "gaxx-runner"
+WORK_GROUP = "gaxx-work"
+"""Both are in it: the agent puts files where items read them, and reads what items leave."""
+
+AGENT_UNIT = "gaxx-agent.service"
+RUNNER_UNIT = "gaxx-runner.service"
+RUNNER_SOCKET_UNIT = "gaxx-runner.socket"
+RUNNER_SOCKET = "/run/gaxx/runner.sock"
+STATE = "/var/lib/gaxx"
+
+_CLOSED = """\
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RemoveIPC=yes
+KeyringMode=private
+SystemCallArchitectures=native
+UMask=0007
+LimitCORE=0
+"""
+
+_AGENT = """\
+[Unit]
+Description=Gaxx agent: answers the stack's operators over mutual TLS
+Wants=network-online.target
+After=network-online.target {socket}
+Requires={socket}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+User={user}
+SupplementaryGroups={group}
+WorkingDirectory=/run/gaxx-agent
+RuntimeDirectory=gaxx-agent
+RuntimeDirectoryMode=0700
+{environment}Environment=GAXX_AGENT_TOKEN_FILE=%d/tokens GAXX_AGENT_TLS_KEY=%d/node.key
+LoadCredential=tokens:/etc/gaxx/tokens
+LoadCredential=node.key:/etc/gaxx/tls/node.key
+ExecStart={python} -s -m agent
+ExecReload=/bin/kill -HUP $MAINPID
+TimeoutStopSec={drain_s}
+Restart=always
+RestartSec=1
+WatchdogSec=60
+ReadWritePaths={state}
+{closed}PrivateUsers=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+DevicePolicy=closed
+TasksMax=512
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_SOCKET = """\
+[Unit]
+Description=Gaxx runner's socket: the agent's only way to it
+
+[Socket]
+ListenStream={path}
+SocketUser={agent}
+SocketGroup={agent}
+SocketMode=0600
+DirectoryMode=0755
+
+[Install]
+WantedBy=sockets.target
+"""
+
+_RUNNER = """\
+[Unit]
+Description=Gaxx runner: executes items, without keys
+Requires={socket}
+After={socket}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+User={user}
+SupplementaryGroups={group}
+WorkingDirectory={state}/work
+{environment}ExecStart={python} -s -m agent.runner
+ExecReload=/bin/kill -HUP $MAINPID
+KillMode=mixed
+TimeoutStopSec={drain_s}
+Restart=always
+RestartSec=1
+Delegate=yes
+MemoryMax={memory}
+TasksMax=8192
+OOMPolicy=continue
+ReadWritePaths={state}/work
+InaccessiblePaths=/etc/gaxx/tls /etc/gaxx/tokens /etc/gaxx/manifest.json
+InaccessiblePaths=-/run/gaxx-agent
+{closed}ProtectControlGroups=no
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+SystemCallFilter=@system-service @pkey
+SystemCallErrorNumber=EPERM
+DevicePolicy=closed
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_DRAIN_S = 30
+
+
+def agent(python: str, environment: typing.Mapping[str, str]) -> str:
+    """The agent's unit; `environment` holds no secret: any user may read it (systemctl show)."""
+    return _AGENT.format(
+        user=AGENT_USER,
+        group=WORK_GROUP,
+        socket=RUNNER_SOCKET_UNIT,
+        environment=_environment(environment),
+        python=python,
+        drain_s=_DRAIN_S,
+        state=STATE,
+        closed=_CLOSED,
+    )
+
+
+def runner(python: str, environment: typing.Mapping[str, str], *, memory_percent: int = 90) -> str:
+    """The runner's unit."""
+    return _RUNNER.format(
+        user=RUNNER_USER,
+        group=WORK_GROUP,
+        socket=RUNNER_SOCKET_UNIT,
+        environment=_environment(environment),
+        python=python,
+        drain_s=_DRAIN_S,
+        state=STATE,
+        memory=f"{memory_percent}%",
+        closed=_CLOSED,
+    )
+
+
+def runner_socket() -> str:
+    """The socket's unit: it stays while agent and runner come and go."""
+    return _SOCKET.format(path=RUNNER_SOCKET, agent=AGENT_USER)
+
+
+def _environment(values: typing.Mapping[str, str]) -> str:
+    return "".join(f'Environment="{name}={_escaped(value)}"\n' for name, value in sorted(values.items()))
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
