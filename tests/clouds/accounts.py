@@ -5,6 +5,7 @@ import typing
 
 import httpx
 
+_PATIENCE = 30
 _LISTS = {
     "instances": ("/v4/linode/instances", "data", "/v2/instances", "instances"),
     "firewalls": ("/v4/networking/firewalls", "data", "/v2/firewalls", "firewall_groups"),
@@ -52,6 +53,9 @@ class Accounts:
         return counts
 
     def _call(self, method: str, url: str, token: str, body: object) -> typing.Any:
-        response = httpx.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-        response.raise_for_status()
-        return response.json() if response.content else {}
+        for _ in range(_PATIENCE):
+            response = httpx.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+            if response.status_code != 429 and not response.is_server_error:  # what a rehearsal was asked to do
+                return response.raise_for_status().json() if response.content else {}
+        message = f"{method} {url} was refused {_PATIENCE} times"
+        raise AssertionError(message)

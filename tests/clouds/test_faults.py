@@ -13,7 +13,7 @@ UPS = 5
 
 def converge(rehearsed: Rehearsed) -> list[str]:
     """Run `up` until it succeeds; return what the others said."""
-    said = []
+    said: list[str] = []
     for _ in range(UPS):
         done = rehearsed.project.up(check=None)
         if done.code == 0:
