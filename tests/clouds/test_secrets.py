@@ -1,0 +1,56 @@
+"""Tokens stay in the environment; what is deleted behind our back is made anew; strangers' machines are left alone."""
+
+import base64
+import os
+import pathlib
+
+import pytest
+
+from tests.clouds.rehearsed import STACK, Rehearsed, linode, vultr
+
+pytestmark = [pytest.mark.clouds, pytest.mark.timeout(300)]
+
+
+def test_tokens_are_nowhere_and_lost_machines_come_back_and_strangers_stay(rehearsed: Rehearsed) -> None:
+    project, accounts = rehearsed.project, rehearsed.accounts
+    tokens = [accounts.variables["LINODE_TOKEN"], accounts.variables["VULTR_API_KEY"]]
+    rehearsed.create(linode(1), vultr(1))
+    said = project.pulumi("up", "--yes", "--diff").text
+    # Pulumi's own trace shows secret properties to whoever asks for it; a token is no property.
+    traced = project.pulumi("preview", "--logtostderr", "-v=9").text
+    shown = said + traced + project.pulumi("stack", "export", "--show-secrets", "--stack", STACK).stdout
+
+    assert not [token for token in tokens if token in shown], "neither log nor state knows a token"
+    assert _holding(project.base, tokens) == [], "no file of the project holds one"
+    assert "userData" in said
+    assert "#cloud-config" not in said, "neither preview nor update prints user-data"
+    assert base64.b64encode(b"#cloud-config\npackage").decode()[:24] not in said
+
+    before = accounts.ids()
+    (machine,) = accounts.linodes()
+    accounts.linode("DELETE", f"linode/instances/{machine['id']}")
+    project.up()
+    assert len(accounts.ids()) == 2
+    assert len(accounts.ids() & before) == 1
+    project.gaxx("run", "--", "true")
+    project.pulumi("preview", "--expect-no-changes")
+
+    # The same tags but another backend's: somebody else's.
+    (ours,) = accounts.linodes()
+    foreign = [tag if not tag.startswith("gaxx:backend=") else "gaxx:backend=ffffffffffff" for tag in ours["tags"]]
+    order = {"region": "nl-ams", "type": "g6-nanode-1", "label": f"{ours['label'][:40]}-x", "tags": foreign}
+    stranger = accounts.linode("POST", "linode/instances", order)
+    lost = accounts.linode("POST", "linode/instances", {**order, "label": "lost-1", "tags": ours["tags"]})
+    said = project.destroy().text
+    assert f"{lost['label']}" in said, "the sweep says what it removes"
+    assert accounts.ids() == {str(stranger["id"])}
+    accounts.linode("DELETE", f"linode/instances/{stranger['id']}")
+
+
+def _holding(folder: pathlib.Path, words: list[str]) -> list[str]:
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and os.access(path, os.R_OK):
+            content = path.read_bytes()
+            found += [str(path) for word in words if word.encode() in content]
+    return found
