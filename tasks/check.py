@@ -40,10 +40,11 @@ def job_files(root: pathlib.Path) -> list[pathlib.Path]:
 def check_files(paths: collections.abc.Iterable[pathlib.Path], root: pathlib.Path) -> list[Fault]:
     """Validate each file; return all faults of all of them."""
     project = backend.project_name(root)
-    return [fault for path in paths for fault in (_check_job(path) if _is_job(path) else _check(path, project))]
+    return [fault for path in paths for fault in (_check_job(path) if is_job(path) else _check(path, project))]
 
 
-def _is_job(path: pathlib.Path) -> bool:
+def is_job(path: pathlib.Path) -> bool:
+    """Whether a file is a job template, by where it lies."""
     return path.absolute().parent.name == "jobs"
 
 

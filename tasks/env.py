@@ -44,7 +44,11 @@ def chosen() -> dict[str, str]:
     wanted = {"PULUMI_SKIP_UPDATE_CHECK": "1"}
     root = _root()
     if root is not None and (root / "policy" / "PulumiPolicy.yaml").is_file():
-        wanted["PULUMI_OPTION_POLICY_PACK"] = str(root / "policy")
+        pack = wanted["PULUMI_OPTION_POLICY_PACK"] = str(root / "policy")
+        # Levels and parameters of the rules, where the team has written some; another pack has others.
+        ours = os.environ.get("PULUMI_OPTION_POLICY_PACK", pack) == pack
+        if ours and (root / "policy" / "parameters.json").is_file():
+            wanted["PULUMI_OPTION_POLICY_PACK_CONFIG"] = str(root / "policy" / "parameters.json")
     url = backend_url()
     if os.environ.get("PULUMI_BACKEND_URL", url) == url and not _has_choice(root):
         wanted |= {"PULUMI_BACKEND_URL": url, "PULUMI_HOME": str(pulumi_home())}

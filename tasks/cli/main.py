@@ -24,6 +24,8 @@ VERBS = {
     "env": ("tasks.cli.env", 'Print shell exports: eval "$(gaxx env)"'),
     "doctor": ("tasks.cli.doctor", "Check this machine and say what to mend"),
     "check": ("tasks.cli.check", "Validate stack files, with file:line"),
+    "fmt": ("tasks.cli.fmt", "Format stack files; comments stay"),
+    "policy": ("tasks.cli.policy", "Judge job templates and stack files by the policy pack"),
     "review": ("tasks.cli.review", "What a change to a fleet means, for a pull request"),
     "preview": ("tasks.cli.deploy", "Show what `up` would change (pulumi preview)"),
     "up": ("tasks.cli.deploy", "Make or change the fleet (pulumi up)"),

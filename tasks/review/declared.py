@@ -42,6 +42,11 @@ def document(path: pathlib.Path, *, project: str, stack: str, commit: str, root:
     faults = faults_of(path, root)
     if faults:
         return Document(stack, commit, "static", faults=faults)
+    return faultless(path, project=project, stack=stack, commit=commit)
+
+
+def faultless(path: pathlib.Path, *, project: str, stack: str, commit: str) -> Document:
+    """The same of a file that was checked; raise SettingsError when it has faults after all."""
     settings = _settings(path, project, stack)
     resources = tuple(_resources(settings))
     return Document(stack, commit, "static", resources=resources, stack_regions=settings.allowed_regions)

@@ -45,7 +45,7 @@ config:
       image: linode/debian12
       sshCidrs: [203.0.113.7/32]
 """
-PARAMETERS = '{"node-budget": {"nodes": 12}, "hourly-budget": {"usd": 1}}\n'
+PARAMETERS = '{"node-budget": {"nodes": 12}, "hourly-budget": {"usd": 1}, "job-limits-declared": "mandatory"}\n'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
