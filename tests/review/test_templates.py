@@ -70,3 +70,10 @@ def test_what_is_not_there_is_an_error(tmp_path: pathlib.Path, make: bool) -> No
 
     with pytest.raises(GaxxError, match=r"no such file|neither job templates nor stack files"):
         templates.judge([folder], ROOT)
+
+
+def test_examples_pass_every_rule_and_there_is_one_of_each_cloud() -> None:
+    examples = ROOT / "stacks" / "examples"
+
+    assert templates.judge([examples], ROOT) == []
+    assert {path.name.split(".")[1] for path in examples.iterdir()} == {"local", "qemu", "linode", "vultr", "both"}

@@ -19,7 +19,7 @@ SCHEMA: dict[str, typing.Any] = json.loads((ROOT / "stacks/schema.json").read_te
 CONFIG = SCHEMA["properties"]["config"]["properties"]
 FLEET = SCHEMA["$defs"]["fleet"]["properties"]
 OPERATOR = SCHEMA["$defs"]["operator"]["properties"]
-STACKS = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
+STACKS = sorted((ROOT / "stacks").rglob("Pulumi.*.yaml"))
 VALID: dict[str, typing.Any] = {
     "encryptionsalt": "v1:salt",
     "config": {
@@ -96,7 +96,8 @@ def test_every_stack_file_of_the_project_fits_and_names_it(path: pathlib.Path) -
     text = path.read_text()
 
     assert faults(yaml.safe_load(text)) == []
-    assert text.startswith("# yaml-language-server: $schema=schema.json\n")
+    up = "../" * (len(path.relative_to(ROOT / "stacks").parts) - 1)
+    assert text.startswith(f"# yaml-language-server: $schema={up}schema.json\n")
 
 
 def test_a_whole_stack_fits() -> None:
