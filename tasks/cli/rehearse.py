@@ -19,10 +19,14 @@ SPEEDS = ("fast", "real")
 )
 @click.option("--faults", default="", metavar="NAME=RATE[/MOST],…", help="What goes wrong: 429=0.1,create-500=1/1.")
 @click.option("--seed", default=0, show_default=True, help="The same seed goes wrong in the same way.")
-def rehearse_command(*, port: int, speed: str, faults: str, seed: int) -> None:
+@click.option("--stack", default="", metavar="S", help="Rehearse this stack, from preview to destroy.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
+def rehearse_command(*, port: int, speed: str, faults: str, seed: int, stack: str, command: tuple[str, ...]) -> None:
     """Answer as Linode and Vultr do, on 127.0.0.1, with local nodes for machines.
 
     Prints the exports that lead Pulumi there, and serves until Ctrl-C; then every machine is removed.
+    With --stack, runs preview, up, COMMAND on every node (default: true), an empty preview and destroy of a copy of
+    that stack, on a backend that is thrown away; exit 0 when all went well and nothing was left.
     Faults: 429, 500, create-500, slow-boot, never-boot, late-delete, disorder.
     """
     from tasks.rehearsal import session
@@ -39,6 +43,14 @@ def rehearse_command(*, port: int, speed: str, faults: str, seed: int) -> None:
         say(f"rehearsing Linode and Vultr on {rehearsal.url}; Ctrl-C ends it")
 
     wishes = Faults(parse(faults), seed=seed)
+    if stack:
+        asyncio.run(
+            session.rehearse(stack, command or ("true",), port=port, speed=KNOWN[speed], faults=wishes, report=say)
+        )
+        return
+    if command:
+        message = "a command needs --stack"
+        raise click.UsageError(message)
     left = asyncio.run(session.hold(started, port=port, speed=KNOWN[speed], faults=wishes, report=say))
     remaining = ", ".join(f"{count} {kind}" for kind, count in left.items() if count)
     if remaining:

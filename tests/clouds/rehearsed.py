@@ -61,7 +61,7 @@ def _fleet(nodes: int, name: str) -> dict[str, object]:
 def new_rehearsed(bundles: pathlib.Path, *options: str) -> Iterator[Rehearsed]:
     """Start a rehearsal with these options of `gaxx rehearse`; afterwards prove that nothing is left at the vendors."""
     with new_project(bundles) as project:
-        _plugins(project)
+        plugins(project)
         # Its words go where nobody needs to read them while it runs.
         with project.started("sh", "-c", 'exec gaxx rehearse "$@" 2>rehearsal.log', "-", *options) as process:
             assert process.stdout is not None
@@ -88,7 +88,8 @@ def _destroyed(project: Project, stack: str) -> None:
     project.destroy("--stack", stack)
 
 
-def _plugins(project: Project) -> None:
+def plugins(project: Project) -> None:
+    """Put the stand-ins on the project's PATH."""
     folder = project.base / "plugins"
     folder.mkdir()
     for vendor in ("linode", "vultr"):
