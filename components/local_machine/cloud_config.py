@@ -32,7 +32,10 @@ def boot_files(user_data: str) -> tuple[BootFile, ...]:
     except yaml.YAMLError as error:
         message = f"the user-data is not YAML: {error}"
         raise GaxxError(message) from error
-    keys = config.get("ssh_keys", {})
+    if not isinstance(config, dict):
+        message = "the user-data is no mapping"
+        raise GaxxError(message)
+    keys = config.get("ssh_keys") or {}
     files = [
         BootFile(entry["path"], entry["content"], int(str(entry.get("permissions", "0644")), 8))
         for entry in config.get("write_files", [])

@@ -64,12 +64,16 @@ class Linode:
             ("GET", one, guard(self._show)),
             ("PUT", one, guard(self._change)),
             ("DELETE", one, guard(self._delete)),
+            ("POST", f"{one}/boot", guard(self._power("linode_boot"))),
+            ("POST", f"{one}/reboot", guard(self._power("linode_reboot"))),
             ("GET", f"{one}/ips", guard(self._part(linode_shapes.addresses))),
+            ("POST", f"{one}/ips", guard(self._more_addresses)),
             ("GET", f"{one}/disks", guard(self._part_list(linode_shapes.disk))),
             ("GET", f"{one}/configs", guard(self._part_list(linode_shapes.config))),
             ("GET", f"{one}/configs/{{part}}", guard(self._part(linode_shapes.config))),
             ("PUT", f"{one}/configs/{{part}}", guard(self._change_config)),
             ("GET", f"{one}/firewalls", guard(self._firewalls_of)),
+            ("GET", "profile", guard(self._profile)),
             ("GET", "account/events", guard(self._listing(self._events))),
             ("GET", "account/events/{id}", guard(self._event)),
             ("GET", "networking/firewalls", guard(self._listing(self._firewalls))),
@@ -129,6 +133,26 @@ class Linode:
         instance, wanted = self._one(request), await body(request)
         instance.attributes["config"] = {key: value for key, value in wanted.items() if value is not None}
         return self.shown(linode_shapes.config(instance))
+
+    def _power(self, action: str) -> Handler:
+        async def answer(request: Request) -> Response:
+            instance = self._one(request)
+            # It runs already: what was asked for is an event, and no more.
+            self.store.log(action, instance.id, instance.label, takes_s=0)
+            return self.shown({})
+
+        return answer
+
+    async def _more_addresses(self, request: Request) -> Response:
+        instance, wanted = self._one(request), await body(request)
+        if wanted.get("type") != "ipv4" or wanted.get("public") is not False:
+            raise ApiError(400, "Additional public addresses need a support ticket", field="public")
+        instance.attributes["private_ip"] = True
+        return self.shown(linode_shapes.addresses(instance)["ipv4"]["private"][0])
+
+    async def _profile(self, request: Request) -> Response:
+        del request
+        return self.shown({"username": "rehearsal", "email": "", "restricted": False, "uid": 1})
 
     async def _type(self, request: Request) -> Response:
         for entry in linode_shapes.types():

@@ -16,6 +16,7 @@ _RULE_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{2,31}")
 _PORTS = re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5})?(?:, ?[0-9]{1,5}(?:-[0-9]{1,5})?)*")
 _POLICIES = ("ACCEPT", "DROP")
 _PROTOCOLS = ("TCP", "UDP", "ICMP", "IPENCAP")
+_PURPOSES = ("public", "vlan", "vpc")
 _RULES_LIMIT = 25
 INSTANCE_LABEL = range(3, 65)
 FIREWALL_LABEL = range(3, 33)
@@ -55,6 +56,7 @@ def instance(store: Store, wanted: Body) -> Order:
             "interface_generation": wanted.get("interface_generation") or "legacy_config",
             "swap_size": int(wanted.get("swap_size") or 512) if image else 0,
             "private_ip": bool(wanted.get("private_ip")),
+            "interfaces": _interfaces(store, wanted, region),
         },
     )
 
@@ -114,6 +116,40 @@ def _rule(entry: Body, field: str) -> dict[str, typing.Any]:
                 raise ApiError(400, f"Must be an {family} network", field=f"{field}.addresses.{family}") from None
     kept = {key: entry[key] for key in ("action", "protocol", "ports", "label", "description") if entry.get(key)}
     return {**kept, "addresses": {family: list(found) for family, found in addresses.items() if found}}
+
+
+def _interfaces(store: Store, wanted: Body, region: str) -> list[dict[str, typing.Any]]:
+    """What the instance is connected to; none are asked for when it is the public network alone."""
+    found = []
+    for index, entry in enumerate(wanted.get("interfaces") or ()):
+        field = f"interfaces[{index}]"
+        purpose = entry.get("purpose")
+        if purpose not in _PURPOSES:
+            raise ApiError(400, f"Must be one of {', '.join(_PURPOSES)}", field=f"{field}.purpose")
+        shown = {
+            "id": store.number(),
+            "purpose": purpose,
+            "active": True,
+            "primary": bool(entry.get("primary")),
+            "label": entry.get("label") or None,
+            "ipam_address": entry.get("ipam_address") or None,
+            "ip_ranges": list(entry.get("ip_ranges") or ()),
+            "vpc_id": None,
+            "subnet_id": None,
+        }
+        if purpose == "vpc":
+            subnet = store.kind("linode", "subnets").get(str(entry.get("subnet_id")))
+            if subnet is None:
+                raise ApiError(400, "subnet_id is not valid", field=f"{field}.subnet_id")
+            if store.kind("linode", "vpcs")[str(subnet["vpc"])]["region"] != region:
+                raise ApiError(400, "The VPC is in another region", field=f"{field}.subnet_id")
+            given = entry.get("ipv4") or {}
+            network = ipaddress.IPv4Network(subnet["ipv4"])
+            address = given.get("vpc") or str(network.network_address + 2 + len(store.instances("linode")))
+            shown |= {"vpc_id": subnet["vpc"], "subnet_id": subnet["id"]}
+            shown["ipv4"] = {"vpc": address, "nat_1_1": given.get("nat_1_1") or ""}
+        found.append(shown)
+    return found
 
 
 def _one_of(wanted: Body, key: str, known: Iterable[str]) -> str:

@@ -45,7 +45,7 @@ def instance(one: Instance, now: float) -> Shape:
         "created": stamp(one.created),
         "updated": stamp(one.updated),
         "type": one.type,
-        "ipv4": [one.address],
+        "ipv4": [one.address, *_private(one)],
         "ipv6": "2001:db8::/128",
         "image": one.image or None,
         "region": one.region,
@@ -94,6 +94,7 @@ def addresses(one: Instance) -> Shape:
         "vpc_nat_1_1": None,
         "reserved": False,
     }
+    private = [{**public, "address": address, "public": False} for address in _private(one)]
     slaac = {
         "address": "2001:db8::1",
         "gateway": "fe80::1",
@@ -106,9 +107,14 @@ def addresses(one: Instance) -> Shape:
         "region": one.region,
     }
     return {
-        "ipv4": {"public": [public], "private": [], "shared": [], "reserved": [], "vpc": []},
+        "ipv4": {"public": [public], "private": private, "shared": [], "reserved": [], "vpc": []},
         "ipv6": {"slaac": slaac, "link_local": {**slaac, "address": "fe80::2", "public": False}, "global": []},
     }
+
+
+def _private(one: Instance) -> list[str]:
+    """Its address in the data centre, if it has one; nothing listens there."""
+    return [f"192.168.{128 + one.slot // 250}.{1 + one.slot % 250}"] if one.attributes["private_ip"] else []
 
 
 def disk(one: Instance) -> Shape:
@@ -138,7 +144,7 @@ def config(one: Instance) -> Shape:
         "virt_mode": "paravirt",
         "init_rd": None,
         "root_device": "/dev/sda",
-        "interfaces": [],
+        "interfaces": one.attributes["interfaces"],
         "helpers": dict(_HELPERS),
         "devices": {"sda": {"disk_id": int(one.id) + 100_000_000, "volume_id": None}, **empty},
         "created": stamp(one.created),

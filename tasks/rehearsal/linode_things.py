@@ -40,7 +40,7 @@ def calls(face: Face) -> list[tuple[str, str, Handler]]:
         ("POST", "vpcs/{vpc}/subnets", guard(things.make_subnet)),
         ("GET", "vpcs/{vpc}/subnets/{id}", guard(things.show("subnets"))),
         ("PUT", "vpcs/{vpc}/subnets/{id}", guard(things.change("subnets", ("label",)))),
-        ("DELETE", "vpcs/{vpc}/subnets/{id}", guard(things.delete("subnets"))),
+        ("DELETE", "vpcs/{vpc}/subnets/{id}", guard(things.delete_subnet)),
         ("GET", "profile/sshkeys", guard(things.list_of("sshkeys"))),
         ("POST", "profile/sshkeys", guard(things.make_key)),
         ("GET", "profile/sshkeys/{id}", guard(things.show("sshkeys"))),
@@ -79,6 +79,12 @@ class _Things:
             raise ApiError(400, "Must be an IPv4 network", field="ipv4") from None
         return self._made("subnets", {"label": _label(wanted), "ipv4": wanted["ipv4"], "vpc": int(vpc)})
 
+    async def delete_subnet(self, request: Request) -> Response:
+        subnet = self._one("subnets", request)
+        if self._connected(subnet):
+            raise ApiError(409, "Subnet has Linodes")
+        return self._gone("subnets", subnet)
+
     async def make_key(self, request: Request) -> Response:
         wanted = await body(request)
         if not str(wanted.get("ssh_key", "")).startswith("ssh-"):
@@ -113,6 +119,14 @@ class _Things:
 
         return answer
 
+    def _connected(self, subnet: Attributes) -> list[Attributes]:
+        return [
+            {"id": int(one.id), "interfaces": [{"id": each["id"], "active": True, "config_id": None}]}
+            for one in self._face.store.instances("linode")
+            for each in one.attributes["interfaces"]
+            if each["subnet_id"] == subnet["id"] and one.gone_at is None
+        ]
+
     def _all(self, kind: str) -> dict[str, Attributes]:
         return self._face.store.kind("linode", kind)
 
@@ -139,7 +153,7 @@ class _Things:
             return {**one, "subnets": [self._shape("subnets", each) for each in subnets], "ipv6": []}
         if kind == "subnets":
             shown = {key: value for key, value in one.items() if key != "vpc"}
-            return {**shown, "linodes": [], "nodebalancers": [], "databases": [], "ipv6": []}
+            return {**shown, "linodes": self._connected(one), "nodebalancers": [], "databases": [], "ipv6": []}
         return one
 
 

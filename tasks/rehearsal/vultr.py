@@ -103,6 +103,7 @@ class Vultr:
                     raise ApiError(404, "Invalid VPC ID")
         kept = set(instance.attributes["vpcs"]) | set(wanted.get("attach_vpc") or ())
         instance.attributes["vpcs"] = sorted(kept - set(wanted.get("detach_vpc") or ()))
+        vultr_orders.resize(instance, wanted)
         if wanted.get("label") is not None:
             instance.label = str(wanted["label"])
         if wanted.get("tags") is not None:

@@ -8,12 +8,14 @@ import typing
 from collections.abc import Mapping
 
 from tasks.rehearsal import catalogue
-from tasks.rehearsal.store import ApiError, Firewall, Order, Store
+from tasks.rehearsal.store import ApiError, Firewall, Instance, Order, Store
 
 _SOURCES = ("os_id", "app_id", "image_id", "iso_id", "snapshot_id")
 _PROTOCOLS = ("icmp", "tcp", "udp", "gre", "esp", "ah")
 _PORTS = re.compile(r"[0-9]{1,5}(?:[:-][0-9]{1,5})?")
 _WIDTHS = {"v4": 32, "v6": 128}
+FEATURES = {"ddos_protection": "ddos_protection", "ipv6": "enable_ipv6"}
+"""What an instance shows as a feature, and what asks for it."""
 
 Body = Mapping[str, typing.Any]
 
@@ -40,9 +42,7 @@ def instance(store: Store, wanted: Body) -> Order:
         if key not in store.kind("vultr", "sshkeys"):
             raise ApiError(404, "Invalid ssh key")
     label = str(wanted.get("label") or "")
-    features = [
-        name for name, on in (("ipv6", "enable_ipv6"), ("ddos_protection", "ddos_protection")) if wanted.get(on)
-    ]
+    features = [feature for feature, key in FEATURES.items() if wanted.get(key)]
     return Order(
         vendor="vultr",
         label=label,
@@ -60,6 +60,19 @@ def instance(store: Store, wanted: Body) -> Order:
             "vpcs": networks,
         },
     )
+
+
+def resize(instance: Instance, wanted: Body) -> None:
+    """Give an instance another plan or other features; raise ApiError."""
+    if wanted.get("plan"):
+        if wanted["plan"] not in catalogue.VULTR_PLANS:
+            raise ApiError(400, "Invalid plan.")
+        instance.type = wanted["plan"]
+    features = set(instance.attributes["features"])
+    for feature, key in FEATURES.items():
+        if wanted.get(key) is not None:
+            features = features | {feature} if wanted[key] else features - {feature}
+    instance.attributes["features"] = sorted(features)
 
 
 def group(store: Store, number: str) -> Firewall:
