@@ -46,7 +46,7 @@ def summary(model: Model) -> str:
     mandatory = dict.fromkeys(finding.rule for finding in model.findings if finding.level == "mandatory")
     parts = [f"**refused** by {', '.join(f'`{rule}`' for rule in mandatory)}"] if mandatory else []
     if model.failure:
-        return ", ".join([*parts, "**the preview failed**"])
+        return " and ".join([*parts, "**the preview failed**"])
     old, new = (sum(row.nodes[side] for row in model.fleets) for side in (0, 1))
     parts.append(f"{_arrow(str(old), str(new))} nodes")
     counts = {op: sum(row.counts[op] for row in model.fleets) for op in ("create", "replace", "delete", "update")}

@@ -186,6 +186,8 @@ def _findings(new: Tree) -> list[Finding]:
 
 
 def _notes(old: Tree, new: Tree, found: Sequence[Change]) -> Iterable[str]:
+    if "resource plugin" in new.document.failure:
+        yield "a vendor's plugin is not there: 'gaxx review --static' needs none, and judges what the stack file says"
     if new.document.mode == "absent":
         yield "the stack file is gone: machines of a stack that is up stay until `pulumi destroy`"
     if old.document.mode == "absent":

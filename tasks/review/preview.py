@@ -29,8 +29,10 @@ _LIMIT_S = 1800.0
 _KEPT = (
     "PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "LINODE_URL", "LINODE_API_VERSION", "GAXX_VULTR_URL",
 )  # fmt: skip
-"""What of the environment a throw-away preview sees: no credential of anybody."""
+"""What of the environment a throw-away preview sees: no credential of anybody. Linode's plugin asks the vendor's public
+list of types when it starts, so where the vendor is belongs to it."""
 _PLACEHOLDER = "blanked for the review"
 
 

@@ -194,6 +194,8 @@ def _previewed(
 ) -> Document:
     found = preview.preview(side.project, stack, bench, pack=pack, nodes=nodes, plan=save_plan)
     refused = any(violation.level == "mandatory" for violation in found.violations)
+    # A rule that refuses makes the preview fail; whatever else failed hides resources from the rules.
+    others = [error for error in found.errors if error != "preview failed"]
     return Document(
         stack,
         side.name,
@@ -201,8 +203,7 @@ def _previewed(
         resources=found.resources,
         steps=found.steps if mode == "state" else (),
         violations=found.violations,
-        # When a rule refuses, the program that it stops fails too.
-        failure="" if refused else _plain("\n".join(found.errors), side.project),
+        failure=_plain("\n".join(others if refused else others or found.errors), side.project),
     )
 
 

@@ -134,6 +134,7 @@ def new_repository(base: pathlib.Path) -> TestRepository:
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "stacks" / "Pulumi.demo.yaml").write_text(LOCAL)
     (folder / "stacks" / "Pulumi.render.yaml").write_text(_paid(base))
+    shutil.copy(ROOT / "stacks" / "examples" / "Pulumi.both.yaml", folder / "stacks")
     (folder / "policy" / "parameters.json").write_text(PARAMETERS)
     environment = {
         **os.environ,

@@ -25,7 +25,9 @@ class Rest:
     """One vendor's API."""
 
     def __init__(self, base: str, token: str, *, again: Callable[[httpx.Response], bool], attempts: int) -> None:
-        self._client = httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+        # Without a token the vendors' plugins preview, and ask what everybody may know.
+        own = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(base_url=base, headers=own, timeout=60)
         self._again = again
         self._attempts = attempts
 
