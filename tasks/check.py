@@ -10,6 +10,9 @@ import yaml
 from components import backend
 from components.errors import GaxxError, SettingsError
 
+_CREDENTIAL = re.compile(r"(?i)(token|password|passphrase|secret|api_?key|access_?key|private_?key)$")
+"""How keys of providers are called that hold one."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
@@ -78,11 +81,27 @@ def _check(path: pathlib.Path, project: str) -> list[Fault]:
         return [Fault(str(path), 1, "config", "a mapping of gaxx:… keys was expected")]
     prefix = f"{project}:"
     values = {str(key).removeprefix(prefix): value for key, value in config.items() if str(key).startswith(prefix)}
+    faults = [
+        Fault(str(path), line_of(tree, f"config.{key}"), key, what) for key, what in _plain_secrets(config, prefix)
+    ]
     try:
         parse_settings(values, project=project, stack=name[1])
     except SettingsError as error:
-        return [Fault(str(path), line_of(tree, f"config.{key}"), key, what) for key, what in error.faults]
-    return []
+        faults += [Fault(str(path), line_of(tree, f"config.{key}"), key, what) for key, what in error.faults]
+    return faults
+
+
+def _plain_secrets(
+    config: collections.abc.Mapping[object, object], prefix: str
+) -> collections.abc.Iterator[tuple[str, str]]:
+    """Credentials of this project and of providers that are not encrypted; a reviewer would read them."""
+    for key, value in config.items():
+        name = str(key)
+        if isinstance(value, str) and (name == f"{prefix}authorityKey" or _CREDENTIAL.search(name)):
+            yield (
+                name,
+                f"a secret in plain; `pulumi config set --secret {name}` encrypts it (and this one is known now)",
+            )
 
 
 def line_of(tree: yaml.Node | None, key_path: str) -> int:

@@ -27,10 +27,17 @@ _CLOUD_FIREWALLS = {
     "vultr": "vultr:index/firewallGroup:FirewallGroup",
 }
 _BACKEND = "0" * 12
+_LIMIT_BYTES = 8 << 20
 
 
 def faults_of(path: pathlib.Path, root: pathlib.Path) -> tuple[Fault, ...]:
     """Everything that is wrong with a stack file, with names of files relative to the project."""
+    name = str(path.relative_to(root))
+    # A link of a fork would have the review read, and quote, a file of whoever runs it.
+    if path.is_symlink() or not path.resolve().is_relative_to(root.resolve()):
+        return (Fault(name, 1, "", "a symbolic link; a stack file is a file of the project"),)
+    if path.stat().st_size > _LIMIT_BYTES:
+        return (Fault(name, 1, "", f"larger than {_LIMIT_BYTES >> 20} MiB; no stack file is"),)
     return tuple(
         Fault(str(pathlib.Path(fault.file).relative_to(root)), fault.line, fault.key, fault.text)
         for fault in check.check_files([path], root)

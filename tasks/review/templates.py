@@ -69,6 +69,11 @@ def _files(paths: collections.abc.Iterable[pathlib.Path]) -> list[pathlib.Path]:
         else:
             message = f"{path}: no such file"
             raise GaxxError(message)
+    for file in files:
+        # A link of a fork would have a job read, and quote, a file of whoever runs it.
+        if file.is_symlink():
+            message = f"{file}: a symbolic link; templates and stack files are files of the project"
+            raise GaxxError(message)
     return list(dict.fromkeys(files))
 
 

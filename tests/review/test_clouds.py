@@ -72,7 +72,6 @@ def told(comment: str) -> list[str]:
         ("vendors-grow", BOTH, replaced("nodes: 3", "nodes: 4"), 0),
         ("vendors-image", BOTH, lambda text: text.replace("debian12", "debian13").replace("2136", "2625"), 0),
         ("vendors-ssh", BOTH, replaced("sshCidrs: [203.0.113.7/32]", "sshCidrs: [203.0.113.0/24]"), 0),
-        ("vendors-region", RENDER, replaced("regions: [nl-ams]\n      i", "regions: [de-fra-2]\n      i"), 0),
         ("vendors-budget", RENDER, replaced("g6-standard-2", "g6-dedicated-8"), 2),
     ],
 )

@@ -110,3 +110,13 @@ def test_a_review_of_a_stack_that_is_up_says_what_the_engine_would_do(committed:
     ]
     assert "type small → medium" in model["groups"][0]["why"]
     committed.run("git", "reset", "--quiet", "--hard", "HEAD~1")
+
+
+def test_init_writes_workflows_for_its_stack(committed: Project) -> None:
+    committed.gaxx("init", "--stack", "nightly", "--cloud", "local", "--ci", "github", "--json")
+    committed.stacks.append("nightly")
+    again = committed.gaxx("init", "--stack", "nightly", "--cloud", "local", "--ci", "github", "--json")
+
+    written = {path.name for path in (committed.folder / ".github/workflows").iterdir()}
+    assert written == {"gaxx-review.yml", "gaxx-apply-nightly.yml", "gaxx-drift-nightly.yml"}
+    assert "wrote" not in again.stderr

@@ -126,6 +126,38 @@ def test_a_commit_that_is_not_there_is_one_line(
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_link_in_a_fork_is_not_followed(repository: TestRepository, tmp_path: pathlib.Path) -> None:
+    private = tmp_path / "credentials"
+    private.write_text("token-of-whoever-reviews\n")
+    repository.branch("linked", {"stacks/Pulumi.extra.yaml": lambda _: "config: {}\n"})
+    link = repository.folder / "stacks" / "Pulumi.extra.yaml"
+    repository.git("switch", "--quiet", "linked")
+    link.unlink()
+    link.symlink_to(private)
+    repository.git("commit", "--quiet", "--all", "--message", "linked")
+    repository.git("switch", "--quiet", "main")
+
+    answer = repository.review("linked", "--static")
+
+    assert answer.code == 2
+    assert "a symbolic link" in answer.stdout
+    assert "token-of-whoever-reviews" not in answer.stdout + answer.stderr
+
+
+def test_what_is_not_committed_yet_is_reviewed_too(repository: TestRepository) -> None:
+    file = repository.folder / DEMO
+    before = file.read_text()
+    file.write_text(before.replace("nodes: 2", "nodes: 3"))
+    try:
+        answer = repository.gaxx("review", "--base", "main", "--static", "--format", "markdown")
+    finally:
+        file.write_text(before)
+
+    assert answer.code == 0
+    assert "create `demo-3`" in answer.stdout
+    assert "and uncommitted changes`" in answer.stdout
+
+
 def test_reviews_leave_no_worktree(repository: TestRepository) -> None:
     repository.review("main", "--static")
 

@@ -45,6 +45,16 @@ def test_a_template_that_is_wrong_is_told_before_any_rule(tmp_path: pathlib.Path
     assert {finding.rule for finding in found} == {""}
 
 
+def test_a_link_is_not_followed(tmp_path: pathlib.Path) -> None:
+    other = written(tmp_path, "other", "secret\n")
+    link = tmp_path / "jobs" / "render.yaml"
+    link.parent.mkdir()
+    link.symlink_to(other)
+
+    with pytest.raises(GaxxError, match="a symbolic link"):
+        templates.judge([link.parent], ROOT)
+
+
 def test_a_stack_file_is_judged_by_its_plain_values(tmp_path: pathlib.Path) -> None:
     good = written(tmp_path, "stacks/Pulumi.demo.yaml", LOCAL)
     many = "".join(f"    - {{name: f{number}, nodes: 250}}\n" for number in range(3))

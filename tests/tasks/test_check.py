@@ -79,3 +79,19 @@ def test_a_file_that_is_not_there_is_an_error(project: pathlib.Path) -> None:
 )
 def test_a_key_path_leads_to_its_line_or_to_what_is_nearest(path: str, line: int) -> None:
     assert check.line_of(yaml.compose(FAULTY), path) == line
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [("linode:token", True), ("vultr:apiKey", True), ("gaxx:authorityKey", True), ("linode:apiVersion", False)],
+)
+def test_a_secret_in_plain_is_refused_without_being_quoted(project: pathlib.Path, key: str, fault: bool) -> None:
+    path = project / "stacks" / "Pulumi.x.yaml"
+    path.write_text(f"config:\n  gaxx:fleets: []\n  {key}: c0ffee\n")
+
+    found = [entry for entry in check.check_files([path], project) if "in plain" in entry.text]
+
+    assert [(entry.line, entry.key) for entry in found] == ([(3, key)] if fault else [])
+    assert "c0ffee" not in str(found)
+    path.write_text(f"config:\n  gaxx:fleets: []\n  {key}:\n    secure: v1:c0ffee\n")
+    assert not any("in plain" in entry.text for entry in check.check_files([path], project))
