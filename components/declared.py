@@ -38,6 +38,13 @@ class LocalNode(Declared):
     outputs = ("machineId", "address", "sshPort", "sshUser", "helper", "created", "running")
 
 
+class QemuNode(Declared):
+    """A virtual machine on this computer."""
+
+    pulumi_type = "gaxx:index:QemuNode"
+    outputs = ("machineId", "address", "sshHost", "sshPort", "sshUser", "helper", "created", "running")
+
+
 class Enrolment(Declared):
     """A node under the stack's authority."""
 

@@ -3,10 +3,11 @@
 from components.clouds.base import Cloud
 from components.clouds.linode import Linode
 from components.clouds.local import Local
+from components.clouds.qemu import Qemu
 from components.clouds.vultr import Vultr
 from components.errors import GaxxError
 
-_CLOUDS: dict[str, Cloud] = {"linode": Linode(), "local": Local(), "vultr": Vultr()}
+_CLOUDS: dict[str, Cloud] = {"linode": Linode(), "local": Local(), "qemu": Qemu(), "vultr": Vultr()}
 
 
 def cloud(name: str) -> Cloud:

@@ -2,24 +2,18 @@
 
 import dataclasses
 import json
-import os
 import pathlib
-import subprocess
 import typing
 
-from components.errors import NodeError
+from components import account_script
+from components.account_script import PATH
 from components.local_machine.cloud_config import BootFile, below_root, boot_files
-from components.places import Account, local_account, nodes_dir, state_dir
+from components.places import Account, nodes_dir
 from components.ports import Port
 
 SSH_PORT = int(Port.LOCAL_SSH)
 BUNDLE_STORE = ".bundles"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SYSTEM_PYTHON = "/usr/bin/python3"
 _SCRIPT = pathlib.Path(__file__).parent / "script.py"
-# The script's text comes on standard input too: the account need not be able to read this checkout.
-_LOADER = "import sys; n = int(sys.stdin.readline()); exec(compile(sys.stdin.read(n), 'script', 'exec'))"
-_CALL_LIMIT_S = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ class Machine:
     def boot(self, request: "BootRequest") -> bool:
         """Start what is not running; return whether anything had to be started. Raise NodeError when it cannot."""
         account = self._account()
-        _parent(self.root.parent, account)
+        account_script.make_parent(self.root.parent, account)
         config = BootFile("/etc/ssh/sshd_config", _sshd_config(self.root, request.address, self.id), 0o600)
         files = [below_root(file, str(self.root)) for file in (*boot_files(request.user_data), config)]
         limit = request.open_files
@@ -94,39 +88,10 @@ class Machine:
         return self._account().name
 
     def _account(self) -> Account:
-        try:
-            return local_account()
-        except KeyError as error:
-            raise NodeError(self.node, "root's local nodes need the account gaxx", hint="make setup") from error
+        return account_script.account(self.node)
 
     def _call(self, request: dict[str, typing.Any]) -> dict[str, typing.Any]:
-        account = self._account()
-        script = _SCRIPT.read_text()
-        body = json.dumps({**request, "root": str(self.root), "id": self.id})
-        # A program of its own changes the user: Python's `user=` would fork this process with all of gRPC's threads.
-        become = ["/usr/bin/setpriv", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups", "--"]
-        try:
-            done = subprocess.run(
-                [*(become if os.geteuid() == 0 else ()), SYSTEM_PYTHON, "-I", "-c", _LOADER],
-                input=f"{len(script)}\n{script}{body}",
-                capture_output=True,
-                text=True,
-                cwd="/",
-                env={"PATH": PATH, "LANG": "C.UTF-8"},
-                timeout=_CALL_LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise NodeError(self.node, f"{request['verb']} took longer than {_CALL_LIMIT_S:.0f} s") from error
-        except FileNotFoundError as error:
-            raise NodeError(self.node, f"{SYSTEM_PYTHON} is missing", hint="install python3") from error
-        if done.returncode != 0 or not done.stdout:
-            tail = done.stderr.strip().splitlines()[-1:] or ["no answer"]
-            raise NodeError(self.node, f"{request['verb']} failed: {tail[0]}")
-        answer: dict[str, typing.Any] = json.loads(done.stdout)
-        if "error" in answer:
-            raise NodeError(self.node, answer["error"])
-        return answer
+        return account_script.run(self.node, _SCRIPT, {**request, "root": str(self.root), "id": self.id})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -164,14 +129,6 @@ def remove_all(stack_key: str) -> None:
     root = nodes_dir() / stack_key
     if root.exists():
         Machine("the stack's folder", root, stack_key).remove()
-
-
-def _parent(folder: pathlib.Path, account: Account) -> None:
-    missing = [path for path in (folder, *folder.parents) if path.is_relative_to(state_dir()) and not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(exist_ok=True, mode=0o711)
-        if os.geteuid() == 0:
-            os.chown(path, account.uid, account.gid)
 
 
 def _sshd_config(root: pathlib.Path, address: str, machine_id: str) -> str:

@@ -65,7 +65,7 @@ class BootstrapIdentity(Resource):
 
     async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
         """Gone with its machine, as far as this computer can tell."""
-        if state["cloud"] == "local":
+        if state["cloud"] in {"local", "qemu"}:
             machine = Machine.of(state["stackKey"], state["node"], resource_id)
             if await context.blocking(machine.marker) is None:
                 return None

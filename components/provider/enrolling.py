@@ -136,8 +136,8 @@ class Enroller:
         for turn in itertools.count():
             facts = await self._context.blocking(session.call, self._verb("facts"))
             state = facts["cloudInit"]
-            if state == "error":
-                raise NodeError(self._inputs["node"], "cloud-init failed on the node", hint="its log says why")
+            if state.startswith("error"):
+                raise NodeError(self._inputs["node"], f"cloud-init failed on the node: {state.removeprefix('error: ')}")
             if state != "running":
                 return facts
             if turn == 0:

@@ -23,6 +23,7 @@ from components.provider.enrolment import Enrolment
 from components.provider.inventory_document import InventoryDocument
 from components.provider.local_node import LocalNode
 from components.provider.operator_certificate import OperatorCertificate
+from components.provider.qemu_node import QemuNode
 from components.provider.resource import Resource
 from components.provider.schema import merge
 from components.provider.servicer import VERSION, Servicer
@@ -35,6 +36,7 @@ RESOURCES: tuple[Resource, ...] = (
     InventoryDocument(),
     LocalNode(),
     OperatorCertificate(),
+    QemuNode(),
     Sweep(),
 )
 _THREADS = 64

@@ -57,7 +57,8 @@ def cloud_init() -> str:
     """How far it is."""
     state = ROOT / "run/cloud-init"
     if (state / "result.json").exists():
-        return "error" if read(state / "result.json")["v1"]["errors"] else "done"
+        faults = read(state / "result.json")["v1"]["errors"]
+        return f"error: {faults}" if faults else "done"
     if (state / "disabled").exists() or (ROOT / "etc/cloud/cloud-init.disabled").exists():
         return "disabled"
     return "running" if state.exists() else "none"
@@ -192,7 +193,7 @@ def main() -> Json:
         return facts()
     sha256 = rest[0] if rest else str(read(ETC / "manifest.json").get("bundle"))
     if not re.fullmatch("[0-9a-f]{64}", sha256):
-        fail("no bundle is named, and none is in use")
+        fail("no bundle is in use")
     login = os.environ.get("SSH_USER_AUTH")
     if verb != "status" and (ETC / "enrolled").exists() and login and "-cert-v01@" not in Path(login).read_text():
         fail("this node is enrolled: its bootstrap key is used up", 2)

@@ -1,0 +1,159 @@
+"""gaxx:index:QemuNode: one virtual machine of the `qemu` cloud."""
+
+import asyncio
+import datetime as dt
+import hashlib
+import secrets
+import time
+import typing
+from collections.abc import Mapping
+
+from components.cloudinit.user_data import BOOTSTRAP_USER, HELPER_COMMAND
+from components.errors import NodeError
+from components.local_machine import addresses
+from components.local_machine.machine import Machine
+from components.provider.context import Context
+from components.provider.resource import Created, Difference, Property, Resource
+from components.provider.wire import Properties
+from components.qemu_machine import machine as qemu
+
+BOOT_LIMIT_S = 600.0
+"""Until its sshd answers; emulation on a busy computer takes minutes."""
+_SHUT_DOWN_LIMIT_S = 20.0
+_POLL_S = 0.5
+
+
+class QemuNode(Resource):
+    """A virtual machine: an overlay of an image, a seed disk with its user-data, and QEMU."""
+
+    pulumi_type = "gaxx:index:QemuNode"
+    description = "A virtual machine on this computer, reached over SSH at its own 127.x.y.z."
+    inputs: typing.ClassVar[Mapping[str, Property]] = {
+        "node": Property("string", "name of the node, unique in the stack", replaces=True),
+        "fleet": Property("string", "name of its fleet", replaces=True),
+        "index": Property("integer", "position in the fleet, from 1", replaces=True),
+        "stackKey": Property("string", "the stack's key: the folder that its machines share", replaces=True),
+        "userData": Property("string", "cloud-config that the machine is booted from", secret=True, replaces=True),
+        "image": Property("string", "name of its image", replaces=True),
+        "memoryBytes": Property("integer", "its memory", replaces=True),
+        "cpus": Property("integer", "its processors", replaces=True),
+        "tags": Property("array", "tags as gaxx:key=value", required=False, items=Property("string", "a tag")),
+    }
+    outputs: typing.ClassVar[Mapping[str, Property]] = {
+        "machineId": Property("string", "id of this machine; a machine made anew has another"),
+        "address": Property("string", "as the machine sees itself"),
+        "sshHost": Property("string", "this computer's address that leads to its sshd"),
+        "sshPort": Property("integer", "and the port"),
+        "sshUser": Property("string", "the bootstrap user"),
+        "helper": Property("string", "command that runs the enrolment helper"),
+        "created": Property("string", "when it was made: RFC 3339, UTC"),
+        "running": Property("boolean", "whether its sshd answers"),
+    }
+    volatile = frozenset({"running"})
+
+    def drift(self, context: Context, state: Properties) -> Difference:
+        """A machine that does not run is started again, with the disk it had."""
+        del context
+        return Difference(updates=() if state.get("running", True) else ("running",))
+
+    async def create(self, context: Context, inputs: Properties) -> Created:
+        """Boot it; adopt one that an interrupted create left, if it was booted from the same user-data."""
+        machine, address, created = await context.blocking(_plan, inputs)
+        try:
+            await self._boot(context, machine, address, created, inputs)
+        except BaseException:
+            # Nothing half-made stays behind a create that failed.
+            await asyncio.shield(context.blocking(machine.remove))
+            raise
+        return Created(
+            machine.id,
+            {
+                "machineId": machine.id,
+                "address": qemu.GUEST_ADDRESS,
+                "sshHost": address,
+                "sshPort": qemu.SSH_PORT,
+                "sshUser": BOOTSTRAP_USER,
+                "helper": HELPER_COMMAND,
+                "created": created,
+                "running": True,
+            },
+        )
+
+    async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
+        """Gone when its folder is gone; dead when its sshd does not answer."""
+        machine = Machine.of(state["stackKey"], state["node"], resource_id)
+        marker = await context.blocking(machine.marker)
+        if marker is None or marker.get("id") != resource_id:
+            return None
+        return {**state, "running": await _answers(state["sshHost"])}
+
+    async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
+        """Start it again. What changes the machine itself replaces it; tags are only in the state."""
+        machine = Machine.of(news["stackKey"], news["node"], resource_id)
+        if not await _answers(state["sshHost"]):
+            # One that runs and does not answer would hold disk and port.
+            await context.blocking(machine.stop)
+        await self._boot(context, machine, state["sshHost"], state["created"], news)
+        return {**{name: state[name] for name in self.outputs if name in state}, "running": True}
+
+    async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
+        """Power it off, then remove it."""
+        await context.status("powering off")
+        machine = Machine.of(state["stackKey"], state["node"], resource_id)
+        if machine.root.exists() and await context.blocking(qemu.shut_down, machine):
+            deadline = time.monotonic() + _SHUT_DOWN_LIMIT_S
+            # The process is another's child: no event tells that it has ended.
+            while time.monotonic() < deadline and (await context.blocking(qemu.look, machine))[0]:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
+        await context.blocking(machine.remove)
+
+    async def _boot(self, context: Context, machine: Machine, address: str, created: str, inputs: Properties) -> None:
+        await context.status(f"booting behind {address}:{qemu.SSH_PORT}")
+        request = qemu.BootRequest(
+            address=address,
+            user_data=inputs["userData"],
+            user_data_digest=_digest(inputs["userData"]),
+            created=created,
+            image=inputs["image"],
+            memory_bytes=inputs["memoryBytes"],
+            cpus=inputs["cpus"],
+        )
+        await context.blocking(qemu.boot, machine, request)
+        begin = time.monotonic()
+        while not await _answers(address):
+            running, serial = await context.blocking(qemu.look, machine)
+            if not running:
+                raise NodeError(machine.node, f"the machine has ended while it booted: {serial}")
+            if time.monotonic() - begin > BOOT_LIMIT_S:
+                raise NodeError(machine.node, f"no sshd answers after {BOOT_LIMIT_S:.0f} s: {serial}")
+            await asyncio.sleep(_POLL_S)
+        await context.status(f"sshd answers after {time.monotonic() - begin:.0f} s")
+
+
+def _plan(inputs: Properties) -> tuple[Machine, str, str]:
+    machine = Machine.of(inputs["stackKey"], inputs["node"], "")
+    marker = machine.marker()
+    if marker is not None and marker.get("userData") == _digest(inputs["userData"]):
+        return Machine(machine.node, machine.root, marker["id"]), marker["address"], marker["created"]
+    if machine.root.exists():
+        Machine(machine.node, machine.root, (marker or {}).get("id", "")).remove()
+    address = addresses.claim(inputs["stackKey"], inputs["fleet"], inputs["index"], inputs["node"], (qemu.SSH_PORT,))
+    made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return Machine.of(inputs["stackKey"], inputs["node"], secrets.token_hex(6)), address, made
+
+
+async def _answers(address: str) -> bool:
+    """Whether an sshd speaks: QEMU accepts a connection whether or not anybody listens in the guest."""
+    try:
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection(address, qemu.SSH_PORT)
+            try:
+                return await reader.readexactly(4) == b"SSH-"
+            finally:
+                writer.close()
+    except (OSError, asyncio.IncompleteReadError):
+        return False
+
+
+def _digest(user_data: str) -> str:
+    return hashlib.sha256(user_data.encode()).hexdigest()
