@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from tests.clouds.rehearsed import STACK, Rehearsed, linode, new_rehearsed, vultr
+from tests.clouds.rehearsed import Rehearsed, linode, new_rehearsed, vultr
+from tests.clouds.test_interrupted import in_state
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(400)]
 
@@ -23,12 +24,6 @@ def converge(rehearsed: Rehearsed) -> list[str]:
         said.append(done.text)
     message = f"{UPS} times up did not converge; the last said:\n{said[-1]}"
     raise AssertionError(message)
-
-
-def in_state(rehearsed: Rehearsed) -> set[str]:
-    """Ids of the machines that the state knows."""
-    types = {"linode:index/instance:Instance", "vultr:index/instance:Instance"}
-    return {one["id"] for one in rehearsed.project.resources(STACK) if one["type"] in types}
 
 
 def test_creates_that_fail_and_yet_create_leave_no_machine_beside_the_states(bundles: pathlib.Path) -> None:

@@ -5,7 +5,9 @@ vendor cannot change, and knows an instance by the id that its create was told.
 """
 
 import abc
+import ctypes
 import dataclasses
+import signal
 import sys
 import typing
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+_PR_SET_PDEATHSIG = 1
 State = dict[str, typing.Any]
 
 
@@ -149,6 +152,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
 def serve(plugin: Plugin) -> None:
     """Print the port, and serve until the engine goes."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     server = grpc.server(futures.ThreadPoolExecutor(64), options=[("grpc.max_receive_message_length", 64 << 20)])
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(plugin, server)
     port = server.add_insecure_port("127.0.0.1:0")
