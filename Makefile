@@ -12,7 +12,7 @@ BENCH ?= $(basename $(notdir $(wildcard $(addprefix bench/,run.py map.py map_mem
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint types unit test test-engine test-clouds soak fix proto bench clean
+.PHONY: help setup demo check lint types unit test test-engine test-clouds image test-vm soak fix proto bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ test-engine: setup ## the real engine, sshd and agents
 
 test-clouds: setup ## both vendors' clouds, rehearsed on this machine
 	$(PYTEST) -m 'clouds and not soak'
+
+image: setup ## the image `debian-12` of the qemu cloud, from Debian's packages; minutes, once, as root
+	@$(VENV)/python -m tools.image
+
+test-vm: image ## virtual machines; not yet in `test`
+	$(PYTEST) -m 'vm and not soak'
 
 soak: setup ## long and random; not in `test`
 	$(PYTEST) -m soak

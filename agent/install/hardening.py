@@ -5,7 +5,7 @@ import pwd
 import shutil
 import typing
 
-from agent.install.layout import Layout, write
+from agent.install.layout import Layout, wipe, write
 from agent.install.system import OPERATOR_USER, Manifest, run
 
 _KEYS = """\
@@ -69,10 +69,14 @@ def _scrub(layout: Layout) -> None:
     for name in _COPIES:
         path = layout.root / name
         if path.is_dir() and not path.is_symlink():
+            for file in path.rglob("*"):
+                wipe(file)
             shutil.rmtree(path)
         else:
+            wipe(path)
             path.unlink(missing_ok=True)
     for name in _LOGS:
+        wipe(layout.root / name)
         (layout.root / name).unlink(missing_ok=True)
 
 

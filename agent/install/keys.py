@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from agent.install.layout import InstallError, Layout, write
+from agent.install.layout import InstallError, Layout, wipe, write
 
 
 def certificate_request(layout: Layout, node: str) -> str:
@@ -58,7 +58,8 @@ def switch_host_key(layout: Layout) -> bool:
     for suffix in ("", ".pub"):
         current = layout.host_key.with_name(layout.host_key.name + suffix)
         if current.exists():
-            shutil.copy2(current, old.with_name(old.name + suffix))
+            # Not copied: what is forgotten later must be the one place where it lies.
+            current.replace(old.with_name(old.name + suffix))
         layout.next_host_key.with_name(layout.next_host_key.name + suffix).replace(current)
     return True
 
@@ -66,7 +67,9 @@ def switch_host_key(layout: Layout) -> bool:
 def forget_old_host_key(layout: Layout) -> None:
     """A contact over the new key has been made: the bootstrap host key is worthless from now on."""
     for suffix in ("", ".pub"):
-        layout.host_key.with_name(f"{layout.host_key.name}.old{suffix}").unlink(missing_ok=True)
+        old = layout.host_key.with_name(f"{layout.host_key.name}.old{suffix}")
+        wipe(old)
+        old.unlink(missing_ok=True)
 
 
 def public_key(line: str) -> str:

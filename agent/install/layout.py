@@ -112,3 +112,13 @@ def write(path: pathlib.Path, content: str, mode: int = 0o600, *, group: int = -
         os.fsync(file.fileno())
     pathlib.Path(file.name).replace(path)
     return True
+
+
+def wipe(path: pathlib.Path) -> None:
+    """Overwrite a file: what is only unlinked can still be read off the disk."""
+    if path.is_symlink() or not path.is_file():
+        return
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())

@@ -60,5 +60,6 @@ def bootstrap_login(project: Project, node: Node) -> Login:
     exported = json.loads(project.pulumi("stack", "export", "--show-secrets").stdout)["deployment"]["resources"]
     for resource in exported:
         if resource["type"] == "gaxx:index:BootstrapIdentity" and resource["inputs"]["node"] == node.name:
-            return Login(node.ssh_user, json.loads(resource["outputs"]["userPrivateKey"]["plaintext"]))
+            user = project.resource("Enrolment", node.name)["inputs"]["sshUser"]
+            return Login(user, json.loads(resource["outputs"]["userPrivateKey"]["plaintext"]))
     raise LookupError(node.name)

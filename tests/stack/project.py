@@ -151,9 +151,9 @@ class Project:
         # Whose the folder is may be another user.
         os.chown(path, path.parent.stat().st_uid, path.parent.stat().st_gid)
 
-    def up(self, *more: str, check: int | None = 0) -> Done:
+    def up(self, *more: str, check: int | None = 0, **options: typing.Any) -> Done:
         """`pulumi up --yes`, by default of the selected stack."""
-        return self.pulumi("up", "--yes", "--skip-preview", *_PARALLEL, *more, check=check)
+        return self.pulumi("up", "--yes", "--skip-preview", *_PARALLEL, *more, check=check, **options)
 
     def destroy(self, *more: str, check: int | None = 0) -> Done:
         """`pulumi destroy --yes`, by default of the selected stack."""

@@ -3,13 +3,14 @@
 import sys
 
 from tools.image.build import ImageError, build
+from tools.machine import MachineError
 
 
 def main() -> int:
     """Return the exit code."""
     try:
         sys.stdout.write(f"{build()}\n")
-    except ImageError as fault:
+    except (ImageError, MachineError) as fault:
         sys.stderr.write(f"gaxx: image: {fault}\n")
         return 1
     return 0

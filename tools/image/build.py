@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 from components.qemu_machine.images import NAME, folder_of, is_whole
+from tools.machine import Need, install
 
 RELEASE = "bookworm"
 PACKAGES = (
@@ -62,7 +63,14 @@ FILES = {
     # cloud-init's own waiting and key scan take longer under emulation than all else.
     "etc/apt/apt.conf.d/90-gaxx": 'APT::Install-Recommends "false";\n',
 }
-TOOLS = {"debootstrap": "debootstrap", "mkfs.ext4": "e2fsprogs", "qemu-img": "qemu-utils"}
+NEEDS = (
+    Need("debootstrap", command="debootstrap"),
+    Need("e2fsprogs", command="mkfs.ext4"),
+    Need("genisoimage", command="genisoimage"),
+    Need("qemu-system-x86", command="qemu-system-x86_64"),
+    Need("qemu-utils", command="qemu-img"),
+)
+"""What building an image and booting a machine from it take beyond a set-up clone."""
 
 
 class ImageError(Exception):
@@ -76,14 +84,13 @@ def digest() -> str:
 
 
 def build() -> pathlib.Path:
-    """Build the image unless it is there; return its folder. Raise ImageError."""
+    """Build the image unless it is there; return its folder. Raise ImageError, MachineError without its tools."""
+    missing = [need for need in NEEDS if not need.met()]
+    if missing:
+        install(missing)
     target = folder_of(NAME)
     if is_whole(target) and (target / "recipe").read_text() == digest():
         return target
-    missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
-    if missing:
-        message = f"needs {', '.join(missing)}; as root: apt-get install {' '.join(missing)}"
-        raise ImageError(message)
     if os.geteuid() != 0:
         message = "debootstrap needs root; run `make image` as root, or put a cloud image's path into the stack file"
         raise ImageError(message)
