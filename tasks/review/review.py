@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -25,6 +26,7 @@ from tasks.review.repository import Commit, Repository
 _JUDGE_LIMIT_S = 300.0
 _CODE = ("__main__.py", "Pulumi.yaml", "agent/", "components/", "policy/", "pyproject.toml", "tasks/", "uv.lock")
 """What a stack is made of besides its stack file."""
+_STACK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _HERE = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -108,6 +110,11 @@ def _reviews(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
         changed = repo.changed(base, head)
         notes = _notes(repo, base, head, changed)
         names = wishes.stacks or _stacks(before, after, changed)
+        for name in names:
+            if not _STACK.fullmatch(name):
+                # It would stand in the comment's first line, and be an argument.
+                message = f"{name!r} is no name of a stack; letters, digits, '.', '_' and '-' make one"
+                raise GaxxError(message)
         return [_review_one(name, before, after, wishes, notes) for name in names]
 
 

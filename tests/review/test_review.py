@@ -58,6 +58,36 @@ def test_a_fork_is_reviewed_without_running_its_code(
     assert_says(answer, case, expected)
 
 
+def test_a_branch_that_edits_the_settings_is_refused_from_the_base_and_from_its_own_checkout(
+    repository: TestRepository,
+) -> None:
+    edits = {
+        DEMO: replaced("      type: small\n", '      type: small\n      trustedCidrs: ["0.0.0.0/0"]\n'),
+        "components/cidrs.py": replaced(
+            "def is_too_wide(network: Network) -> bool:\n",
+            "def is_too_wide(network: Network) -> bool:\n    return False\n",
+        ),
+        "policy/port_rules.py": replaced("if strangers:", "if False:"),
+        "policy/facts.py": replaced("def main() -> None:", "def main() -> None:\n    raise SystemExit('edited')\n"),
+        "tasks/review/judge.py": replaced('"exitCode": model.exit_code', '"exitCode": 0'),
+    }
+    repository.branch("edited", edits)
+
+    from_base = repository.review("edited", "--stack", "demo")
+    repository.git("switch", "--quiet", "edited")
+    try:
+        from_head = repository.gaxx("review", "--base", "main", "--stack", "demo", "--format", "markdown")
+    finally:
+        repository.git("switch", "--quiet", "main")
+
+    # By the base's settings it is no stack file at all; by its own it is, and the base's rules refuse what it declares.
+    assert from_base.code == 2
+    assert "0.0.0.0/0 opens 8088 and 9091 to the world" in from_base.stdout
+    assert from_head.code == 2
+    assert "**refused** by `agent-ports-trusted-only`" in from_head.stdout
+    assert "| `0.0.0.0/0` (everybody) |" in from_head.stdout
+
+
 def test_a_token_in_a_branch_is_in_no_word_of_its_review(repository: TestRepository) -> None:
     case = next(case for case in REFUSED if case.name == "put-a-token-into-files")
     repository.branch("token-again", case.edits)
@@ -124,6 +154,15 @@ def test_a_commit_that_is_not_there_is_one_line(
     assert answer.code == 1
     assert answer.stderr.startswith(message)
     assert answer.stderr.count("\n") == 1
+
+
+def test_a_stack_with_a_name_that_is_none_is_not_reviewed(repository: TestRepository) -> None:
+    repository.branch("misnamed", {"stacks/Pulumi.x --> @ada.yaml": lambda _: "config: {}\n"})
+
+    answer = repository.review("misnamed", "--static")
+
+    assert (answer.code, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("gaxx: 'x --> @ada' is no name of a stack; ")
 
 
 def test_a_link_in_a_fork_is_not_followed(repository: TestRepository, tmp_path: pathlib.Path) -> None:
