@@ -73,6 +73,13 @@ class Sweep(Declared):
     outputs = ("asked",)
 
 
+class CloudFirewall(Declared):
+    """The record of a vendor's firewall."""
+
+    pulumi_type = "gaxx:index:CloudFirewall"
+    outputs = ("known", "strays")
+
+
 class CloudMachine(Declared):
     """The record of a vendor's machine."""
 

@@ -191,6 +191,19 @@ class VultrApi(_Api):
             for entry in self._all("firewalls", "firewall_groups", {})
         ]
 
+    def rules(self, group: str) -> list[str]:
+        """Numbers of a firewall group's rules; none of a group that is gone."""
+        try:
+            return [str(entry["id"]) for entry in self._all(f"firewalls/{group}/rules", "firewall_rules", {})]
+        except VendorError as error:
+            if error.status != _GONE:
+                raise
+            return []
+
+    def delete_rule(self, group: str, number: str) -> None:
+        """Delete a rule."""
+        self.remove(f"firewalls/{group}/rules/{number}")
+
     def delete(self, found: Found) -> None:
         """Delete it."""
         self.remove(f"{'instances' if found.kind == 'machine' else 'firewalls'}/{found.id}")

@@ -7,6 +7,7 @@ import pulumi
 
 from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest
 from components.clouds.vendor import Vendor, enrolled_by
+from components.declared import CloudFirewall as CloudRecord
 from components.firewall_rules import Rule
 from components.fleet_settings import FleetSettings
 
@@ -29,6 +30,13 @@ class Vultr:
 
         # Groups have no tags: the description says whose it is.
         group = vultr.FirewallGroup(request.name, description=" ".join(request.tags), opts=opts)
+        record = CloudRecord(
+            f"{request.name}-firewall",
+            {"cloud": self.name, "firewallId": group.id},
+            pulumi.ResourceOptions(parent=opts.parent),
+        )
+        # A rule that is there already cannot be made: the record sees to it that none is that no state knows.
+        after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[record]))
         rules = tuple(
             vultr.FirewallRule(
                 f"{request.name}-{int(rule.port)}-{network}",
@@ -39,7 +47,7 @@ class Vultr:
                 subnet=str(network.network_address),
                 subnet_size=network.prefixlen,
                 notes=rule.label,
-                opts=opts,
+                opts=after,
             )
             for rule, network in _accepted(request.rules)
         )

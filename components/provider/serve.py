@@ -18,6 +18,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from components.firewall import Firewall
 from components.fleet import Fleet
 from components.provider.bootstrap_identity import BootstrapIdentity
+from components.provider.cloud_firewall import CloudFirewall
 from components.provider.cloud_machine import CloudMachine
 from components.provider.enrolment import Enrolment
 from components.provider.inventory_document import InventoryDocument
@@ -31,6 +32,7 @@ from components.provider.sweep import Sweep
 
 RESOURCES: tuple[Resource, ...] = (
     BootstrapIdentity(),
+    CloudFirewall(),
     CloudMachine(),
     Enrolment(),
     InventoryDocument(),
