@@ -7,19 +7,25 @@ import click
 
 from components import backend
 from components.errors import GaxxError
-from tasks import check, stack_format
+from tasks import check, deploy, stack_format
+from tasks.cli.options import stack_option
 
 
 @click.command("fmt")
+@stack_option
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 and name files that are not in form.")
 @click.argument("files", nargs=-1, type=click.Path(path_type=pathlib.Path))
-def fmt_command(*, only_check: bool, files: tuple[pathlib.Path, ...]) -> int:
-    """Format stack files, or those given: indentation, spaces, blank lines. Comments, order and quotes stay.
+def fmt_command(*, stack: str, only_check: bool, files: tuple[pathlib.Path, ...]) -> int:
+    """Format stack files: indentation, spaces, blank lines. Comments, order and quotes stay.
 
     Prints the name of each file that was, or with --check would be, changed.
     """
     changed = 0
-    for path in files or check.stack_files(backend.project_root()):
+    paths = [*files]
+    if stack or not files:
+        root = backend.project_root()
+        paths += [deploy.stack_file(root, stack)] if stack else check.stack_files(root)
+    for path in paths:
         try:
             # Line ends as they are: another kind is another form.
             text = path.read_bytes().decode()

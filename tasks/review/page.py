@@ -169,4 +169,4 @@ def _terminal(block: Block) -> str:
 
 def _unmarked(line: Text) -> str:
     # Escape sequences in a name would move the cursor of whoever reads it.
-    return _flat("".join(part for part, _ in line.parts))
+    return _flat("".join(re.sub(r"[*`]", "", part) if kind == "ours" else part for part, kind in line.parts))

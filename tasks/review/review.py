@@ -155,6 +155,8 @@ def _review_one(stack: str, before: _Side, after: _Side, wishes: Wishes, notes: 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         base = pool.submit(_gathered, stack, before, wishes, pack, of_base=True)
         head = pool.submit(_gathered, stack, after, wishes, pack, of_base=False)
+        if not _has_judge(before.project):
+            notes = [*notes, "the base has no judge of reviews; this one is told, and read, by that of this checkout"]
         request = {
             "base": base.result().to_json(),
             "head": head.result().to_json(),
@@ -239,9 +241,13 @@ def _cached(path: pathlib.Path | None, name: str) -> Document | None:
     return dataclasses.replace(found, commit=name)
 
 
+def _has_judge(base: pathlib.Path) -> bool:
+    return (base / "tasks" / "review" / "__main__.py").is_file()
+
+
 def _ask(request: Json, base: pathlib.Path) -> Json:
     """Have the base judge; a base from before there were reviews is judged for by this checkout."""
-    checkout = base if (base / "tasks" / "review" / "__main__.py").is_file() else _HERE
+    checkout = base if _has_judge(base) else _HERE
     done = subprocess.run(
         [sys.executable, "-m", "tasks.review"], cwd=checkout, input=json.dumps(request), capture_output=True,
         text=True, timeout=_JUDGE_LIMIT_S, check=False,

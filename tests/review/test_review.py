@@ -88,6 +88,25 @@ def test_a_branch_that_edits_the_settings_is_refused_from_the_base_and_from_its_
     assert "| `0.0.0.0/0` (everybody) |" in from_head.stdout
 
 
+def test_a_base_without_a_judge_is_said(repository: TestRepository) -> None:
+    repository.branch("before-reviews", {"tasks/review/__main__.py": lambda _: ""})
+
+    answer = repository.gaxx("review", "--base", "before-reviews", "--head", "main", "--static", "--stack", "demo")
+
+    assert answer.code == 0
+    assert "the base has no judge of reviews" in answer.stdout
+    assert "the head lacks 1 commit of the base, and would undo them" in answer.stdout
+
+
+def test_a_base_without_rules_judges_nothing(repository: TestRepository) -> None:
+    repository.branch("before-rules", {"policy/PulumiPolicy.yaml": lambda _: ""})
+
+    answer = repository.gaxx("review", "--base", "before-rules", "--head", "main", "--static", "--stack", "demo")
+
+    assert (answer.code, answer.stdout) == (1, "")
+    assert "has no policy pack to judge by" in answer.stderr
+
+
 def test_a_token_in_a_branch_is_in_no_word_of_its_review(repository: TestRepository) -> None:
     case = next(case for case in REFUSED if case.name == "put-a-token-into-files")
     repository.branch("token-again", case.edits)

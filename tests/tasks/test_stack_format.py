@@ -1,6 +1,9 @@
 """`gaxx fmt` changes how a stack file looks, and never what it says."""
 
+import os
 import pathlib
+import subprocess
+import sys
 import textwrap
 
 import hypothesis
@@ -111,6 +114,25 @@ def test_files_of_nearly_nothing_stay(text: str) -> None:
 def test_what_is_no_yaml_is_one_line_with_its_place() -> None:
     with pytest.raises(GaxxError, match=r"^x\.yaml:2: not YAML: "):
         formatted("a: 1\n\tb: 2\n", "x.yaml")
+
+
+def test_the_command_names_what_it_changes_and_check_changes_nothing(project: pathlib.Path) -> None:
+    path = project / "stacks" / "Pulumi.x.yaml"
+    path.write_text("config:\n    a:b:   1 # kept\n")
+
+    def fmt(*words: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        line = [sys.executable, "-m", "tasks.cli.main", "fmt", *words]
+        return subprocess.run(line, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+    would = fmt("--check")
+    assert (would.returncode, would.stdout) == (1, f"{path}\n")
+    assert path.read_text() == "config:\n    a:b:   1 # kept\n"
+    did = fmt("--stack", "x")
+    assert (did.returncode, did.stdout) == (0, f"{path}\n")
+    assert path.read_text() == "config:\n  a:b: 1 # kept\n"
+    assert fmt("--check").returncode == 0
+    assert fmt("nowhere.yaml").stderr == "gaxx: nowhere.yaml: No such file or directory\n"
 
 
 _words = st.text("abc #:-'\"[]{}&*!|>%@\n é", max_size=8)
