@@ -33,7 +33,8 @@ def page(model: Model) -> list[Block]:
         blocks += [*_changes(model), *_exposure(model.exposure), *_cost(model)]
     blocks += _later(model)
     blocks += _notes(model)
-    where = f"`{model.base}` → `{model.head}`, rules of `{model.base}`. Shown is {_MODES[model.mode]}."
+    shown = "Nothing was previewed" if model.faults else f"Shown is {_MODES[model.mode]}"
+    where = f"`{model.base}` → `{model.head}`, rules of `{model.base}`. {shown}."
     blocks.append(Lines((text(where),), bullets=False))
     return blocks
 

@@ -112,6 +112,7 @@ def _git(folder: pathlib.Path, *words: str, allow: tuple[int, ...] = ()) -> str:
     # Hooks and filters of a repository are programs: a review runs none of them that it did not ask for.
     options = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_LFS_SKIP_SMUDGE"] = "1"  # a commit names the server that its large files come from
     try:
         done = subprocess.run(
             ["git", *options, *words], cwd=folder, capture_output=True, check=False, env=environment, text=True

@@ -171,6 +171,12 @@ def _gathered(stack: str, side: _Side, wishes: Wishes, pack: pathlib.Path, *, of
     file = side.stack_file(stack)
     if not file.is_file():
         return Document(stack, side.name, "absent")
+    if wishes.static:
+        for path in (side.project / "Pulumi.yaml", side.project / "stacks"):
+            if path.is_symlink():
+                # It would have the review read, and quote, a file of whoever runs it.
+                message = f"{side.name}: {path.name} is a symbolic link"
+                raise GaxxError(message)
     project = backend.project_name(side.project)
     if wishes.static:
         return declared.document(file, project=project, stack=stack, commit=side.name, root=side.project)

@@ -202,6 +202,34 @@ def test_a_link_in_a_fork_is_not_followed(repository: TestRepository, tmp_path: 
     assert "token-of-whoever-reviews" not in answer.stdout + answer.stderr
 
 
+def test_a_project_file_that_is_a_link_is_not_read(repository: TestRepository, tmp_path: pathlib.Path) -> None:
+    private = tmp_path / "credentials"
+    private.write_text("name: [token-of-whoever-reviews\n")
+    repository.branch("linked-project", {DEMO: replaced("nodes: 2", "nodes: 3")})
+    repository.git("switch", "--quiet", "linked-project")
+    (repository.folder / "Pulumi.yaml").unlink()
+    (repository.folder / "Pulumi.yaml").symlink_to(private)
+    repository.git("commit", "--quiet", "--all", "--message", "linked")
+    repository.git("switch", "--quiet", "main")
+
+    answer = repository.review("linked-project", "--static", "--stack", "demo")
+
+    assert (answer.code, answer.stdout) == (1, "")
+    assert answer.stderr.endswith("Pulumi.yaml is a symbolic link\n")
+    assert "token-of-whoever-reviews" not in answer.stderr
+
+
+def test_a_file_that_grows_without_bounds_when_it_is_read_is_refused(repository: TestRepository) -> None:
+    levels = "".join(f"  x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    bomb = f"config:\n  x0: &x0 [a]\n{levels}  gaxx:fleets: *x11\n"
+    repository.branch("bomb", {"stacks/Pulumi.bomb.yaml": lambda _: bomb})
+
+    answer = repository.review("bomb", "--static")
+
+    assert answer.code == 2
+    assert "more than 16 aliases" in answer.stdout
+
+
 def test_what_is_not_committed_yet_is_reviewed_too(repository: TestRepository) -> None:
     file = repository.folder / DEMO
     before = file.read_text()
