@@ -11,8 +11,12 @@ import secrets
 import subprocess
 import sys
 
+from tasks.ci import comment
+
 _NO_COMMIT = "0" * 40
 """What GitHub calls the commit before a branch's first."""
+_VARIABLE_LIMIT_BYTES = 120_000
+"""The comments reach the job that writes them as one variable, and Linux takes none of 128 KiB."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,14 +38,30 @@ def main(argv: list[str] | None = None) -> int:
     done = subprocess.run(
         [sys.executable, "-m", "tasks.cli.main", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
     )
-    comment = done.stdout.decode()
-    sys.stdout.write(comment)
-    _append("GITHUB_STEP_SUMMARY", comment)
-    if comment:
+    told = done.stdout.decode()
+    sys.stdout.write(told)
+    _append("GITHUB_STEP_SUMMARY", told)
+    if told:
         # Nobody can end the value early who cannot guess the word.
         word = secrets.token_hex(16)
-        _append("GITHUB_OUTPUT", f"comment<<{word}\n{comment}\n{word}\n")
+        _append("GITHUB_OUTPUT", f"comment<<{word}\n{bounded(told)}\n{word}\n")
     return done.returncode
+
+
+def bounded(text: str, limit_bytes: int = _VARIABLE_LIMIT_BYTES) -> str:
+    """The comments that together fit into one variable; of the others a line that says where to read them."""
+    found = comment.split(text)
+    short = {marker: f"{marker}\nToo long to be told here: see the summary of this run.\n" for marker in found}
+    room = limit_bytes - sum(len(words.encode()) for words in short.values())
+    told = []
+    for marker, body in found.items():
+        size = len(body.encode()) + 1
+        if size <= room:
+            room -= size
+            told.append(f"{body}\n")
+        else:
+            told.append(short[marker])
+    return "".join(told) if len(text.encode()) > limit_bytes else text
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

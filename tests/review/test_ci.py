@@ -16,7 +16,7 @@ import yaml
 
 from components.errors import GaxxError
 from tasks import identity
-from tasks.ci import comment, operator, written
+from tasks.ci import comment, operator, review, written
 from tests.review.cases import DEMO
 from tests.review.repository import TestRepository, replaced
 
@@ -241,6 +241,17 @@ def test_the_marker_of_a_comment_is_the_one_that_reviews_write() -> None:
     from tasks.review.comment import marker
 
     assert list(comment.split(f"{marker('demo')}\ntext")) == [marker("demo")]
+
+
+def test_comments_of_many_stacks_fit_into_one_variable() -> None:
+    each = [f"<!-- gaxx review: s{number} -->\n{'ü' * 30_000}\n" for number in range(9)]
+
+    short = review.bounded("".join(each))
+    assert len(short.encode()) <= 120_000
+    assert list(comment.split(short)) == [f"<!-- gaxx review: s{number} -->" for number in range(9)]
+    assert short.startswith(each[0])
+    assert short.count("see the summary") == 8
+    assert review.bounded(each[0]) == each[0]
 
 
 def test_an_operators_folder_travels_as_one_secret(
