@@ -9,7 +9,7 @@ from agent.config import AgentConfig
 from agent.core_log import CoreLog
 from agent.errors import AgentError
 from agent.logs import set_up_logging
-from agent.readiness import notify_ready
+from agent.readiness import feed_watchdog, notify_ready
 from agent.server import Agent, WorkFactory
 
 
@@ -49,6 +49,7 @@ async def _serve(agent: Agent, core_log: CoreLog) -> int:
     loop.add_signal_handler(signal.SIGINT, stop.set)
     await agent.start()
     notify_ready()
+    watchdog = asyncio.create_task(feed_watchdog())
     await stop.wait()
     drain = asyncio.create_task(agent.drain())
     stop.clear()
@@ -61,6 +62,7 @@ async def _serve(agent: Agent, core_log: CoreLog) -> int:
     else:
         drain.result()
     again.cancel()
+    watchdog.cancel()
     return 0
 
 
