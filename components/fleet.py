@@ -7,6 +7,7 @@ import pulumi
 from components import bundle
 from components.backend import backend_id, current_backend_url, project_root
 from components.clouds import cloud
+from components.creation_pace import estimate
 from components.declared import Sweep
 from components.errors import SettingsError
 from components.firewall import Firewall, parse_fleet
@@ -75,6 +76,9 @@ class Fleet(pulumi.ComponentResource):
         source = cloud(fleet.cloud)
         for notice in source.notices(fleet):
             pulumi.warn(notice, self)
+        duration = estimate(fleet.cloud, fleet.nodes)
+        if duration:
+            pulumi.info(f"{fleet.name}: {duration}", self)
         firewall = Firewall(
             fleet.name,
             {

@@ -67,6 +67,10 @@ class Vendor(typing.Protocol):
         """All machines of the account, or those whose label begins with `label`."""
         ...
 
+    def exists(self, machine_id: str) -> bool:
+        """Whether the machine is still there."""
+        ...
+
     def firewalls(self) -> list[Found]:
         """All firewalls of the account."""
         ...
@@ -120,6 +124,16 @@ class _Api:
             _wait(attempt, response.headers.get("Retry-After", ""))
         raise AssertionError  # the last attempt returns or raises
 
+    def found(self, path: str) -> bool:
+        """Whether GET finds something."""
+        try:
+            self.call("GET", path)
+        except VendorError as error:
+            if error.status != _GONE:
+                raise
+            return False
+        return True
+
     def remove(self, path: str) -> None:
         """DELETE; what is gone already is fine."""
         try:
@@ -143,6 +157,10 @@ class LinodeApi(_Api):
         where = {"label": {"+contains": label}} if label else None
         found = [_linode("machine", entry) for entry in self._all("linode/instances", where)]
         return [one for one in found if one.label.startswith(label)]
+
+    def exists(self, machine_id: str) -> bool:
+        """Ask for it by its id."""
+        return self.found(f"linode/instances/{machine_id}")
 
     def firewalls(self) -> list[Found]:
         """All firewalls."""
@@ -183,6 +201,10 @@ class VultrApi(_Api):
             )
             for entry in self._all("instances", "instances", more)
         ]
+
+    def exists(self, machine_id: str) -> bool:
+        """Ask for it by its id."""
+        return self.found(f"instances/{machine_id}")
 
     def firewalls(self) -> list[Found]:
         """All firewall groups; their description is where the tags are."""

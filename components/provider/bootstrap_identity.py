@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from components.local_machine.machine import Machine
+from components.provider.cloud_machine import is_gone
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
 from components.provider.wire import Properties
@@ -43,9 +44,11 @@ class BootstrapIdentity(Resource):
     }
 
     def drift(self, context: Context, state: Properties) -> Difference:
-        """Another authority means another machine: the old one trusts nobody else."""
+        """Another authority means another machine: the old one trusts nobody else. So does a machine that is gone."""
         same = state.get("authorityFingerprint") == context.authority.fingerprint
-        return Difference(replaces=() if same else ("authorityFingerprint",))
+        if same and not is_gone(context, state["node"]):
+            return Difference()
+        return Difference(replaces=("authorityFingerprint",))
 
     async def create(self, context: Context, inputs: Properties) -> Created:
         """Make both pairs."""

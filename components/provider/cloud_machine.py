@@ -13,6 +13,14 @@ from components.provider.resource import Created, Property, Resource
 from components.provider.wire import Properties
 from components.vendors import Found, Vendor, VendorError, vendor
 
+_gone: set[tuple[str, str]] = set()
+"""(stack, node) of machines that this operation's refresh did not find any more."""
+
+
+def is_gone(context: Context, node: str) -> bool:
+    """Whether the refresh of this operation found that a node's machine was deleted behind our back."""
+    return (context.stack, node) in _gone
+
 
 class CloudMachine(Resource):
     """The record of a machine: when the vendor made it, and how it is entered."""
@@ -56,6 +64,18 @@ class CloudMachine(Resource):
                 "helper": entered.helper,
             },
         )
+
+    async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
+        """Note whether the vendor still has it: a machine made in its place must not boot from the same secrets."""
+        api = vendor(state["cloud"])
+        if api is not None:
+            try:
+                if not await context.blocking(api.exists, resource_id):
+                    _gone.add((context.stack, state["node"]))
+            except VendorError as error:
+                # The vendor's own plugin asks the same, and says so when it cannot.
+                await context.debug(error.message)
+        return state
 
     async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Label and tags are only compared."""

@@ -43,15 +43,14 @@ class Edge:
 
         return answer
 
-    def guard(self, handler: Handler, *, creates: bool = False, losable: bool = False) -> Handler:
-        """For all others; `creates`: it makes an instance; `losable`: what it makes can be lost on the way back."""
-        losable = losable or creates
+    def guard(self, handler: Handler, *, creates: bool = False) -> Handler:
+        """For all others; `creates`: it makes an instance."""
 
         async def answer(request: Request) -> Response:
             response = self._refused(request, creates=creates)
             if response is None:
                 # Something stands at the vendor, and the caller is never told its id.
-                lost = request.method == "POST" and losable and self.faults.strikes("create-500")
+                lost = request.method == "POST" and self.faults.strikes("create-500")
                 response = await self._answered(handler, request)
                 if lost and response.status_code < 400:  # noqa: PLR2004 - it was made
                     response = self._error(ApiError(500, "Internal Server Error"))

@@ -77,7 +77,7 @@ class Linode:
             ("GET", "account/events", guard(self._listing(self._events))),
             ("GET", "account/events/{id}", guard(self._event)),
             ("GET", "networking/firewalls", guard(self._listing(self._firewalls))),
-            ("POST", "networking/firewalls", guard(self._create_firewall, losable=True)),
+            ("POST", "networking/firewalls", guard(self._create_firewall)),
             ("GET", wall, guard(self._show_firewall)),
             ("PUT", wall, guard(self._change_firewall)),
             ("DELETE", wall, guard(self._delete_firewall)),

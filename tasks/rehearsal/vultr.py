@@ -53,7 +53,7 @@ class Vultr:
             ("GET", f"{one}/vpc2", guard(self._no_networks)),
             ("GET", f"{one}/user-data", guard(self._user_data)),
             ("GET", "firewalls", guard(self.listing("firewall_groups", self._groups))),
-            ("POST", "firewalls", guard(self._create_group, losable=True)),
+            ("POST", "firewalls", guard(self._create_group)),
             ("GET", group, guard(self._show_group)),
             ("PUT", group, guard(self._change_group)),
             ("DELETE", group, guard(self._delete_group)),

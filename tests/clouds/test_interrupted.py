@@ -9,13 +9,13 @@ from tests.stack import remains
 from tests.stack.test_interrupted import kill
 from tests.waiting import until
 
-pytestmark = [pytest.mark.clouds, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.clouds, pytest.mark.soak, pytest.mark.timeout(600)]
 
 LINES = 60
 """How many lines such an update says, at least."""
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 11))])
+@pytest.mark.parametrize("seed", range(10))
 def test_after_a_killed_update_no_machine_is_lost_or_doubled(rehearsed: Rehearsed, seed: int) -> None:
     # Not for secrets: the same seed must choose the same moments.
     chosen = random.Random(seed)  # noqa: S311

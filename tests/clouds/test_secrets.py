@@ -28,10 +28,13 @@ def test_tokens_are_nowhere_and_lost_machines_come_back_and_strangers_stay(rehea
 
     before = accounts.ids()
     (machine,) = accounts.linodes()
+    identity = project.resource("BootstrapIdentity", "west-1", STACK)["outputs"]["hostPublicKey"]
     accounts.linode("DELETE", f"linode/instances/{machine['id']}")
     project.up()
     assert len(accounts.ids()) == 2
     assert len(accounts.ids() & before) == 1
+    fresh = project.resource("BootstrapIdentity", "west-1", STACK)["outputs"]["hostPublicKey"]
+    assert fresh != identity, "another machine boots from other secrets"
     project.gaxx("run", "--", "true")
     project.pulumi("preview", "--expect-no-changes")
 
