@@ -87,7 +87,24 @@ class RealMachine:
                 started.append(service)
             elif service == "agent" or reload_runner:
                 run("systemctl", "reload", wanted)
+        self._expiry(manifest["expires"])
         return started
+
+    def _expiry(self, expires: str) -> None:
+        """Set the dead-man switch, set it anew, or take it away."""
+        folder = self._layout.root / _UNITS
+        timer = folder / units.EXPIRE_TIMER_UNIT
+        if not expires:
+            if timer.exists():
+                run("systemctl", "disable", "--quiet", "--now", units.EXPIRE_TIMER_UNIT)
+                timer.unlink()
+            return
+        changed = write(folder / units.EXPIRE_UNIT, units.expire(), 0o644)
+        changed |= write(timer, units.expire_timer(expires), 0o644)
+        if changed:
+            run("systemctl", "daemon-reload")
+            run("systemctl", "enable", "--quiet", units.EXPIRE_TIMER_UNIT)
+            run("systemctl", "restart", units.EXPIRE_TIMER_UNIT)
 
     def _restart(self, unit: str) -> None:
         if unit == units.RUNNER_UNIT:

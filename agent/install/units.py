@@ -5,6 +5,7 @@ The runner executes items: another user, no keys, no network of its own, a cgrou
 `systemd-analyze security` judges both in the tests.
 """
 
+import datetime as dt
 import typing
 
 AGENT_USER = "gaxx-agent"
@@ -133,6 +134,36 @@ DevicePolicy=closed
 WantedBy=multi-user.target
 """
 
+_EXPIRE = """\
+[Unit]
+Description=The end of this machine: drained, its secrets wiped, powered off
+
+[Service]
+Type=oneshot
+# In this order, each whatever became of the one before: who drains too slowly must not keep the rest waiting.
+ExecStart=-/usr/bin/systemctl stop {agent} {runner} {socket}
+ExecStart=-/usr/bin/shred --force --remove /etc/gaxx/tls/node.key /etc/gaxx/tokens /etc/gaxx/env.json
+ExecStart=/usr/bin/systemctl poweroff
+"""
+
+_EXPIRE_TIMER = """\
+[Unit]
+Description=When this machine ends by itself, whether or not anybody takes it down
+
+[Timer]
+OnCalendar={when}
+AccuracySec=1s
+# Also when it was off at that moment.
+Persistent=yes
+Unit={unit}
+
+[Install]
+WantedBy=timers.target
+"""
+
+EXPIRE_UNIT = "gaxx-expire.service"
+EXPIRE_TIMER_UNIT = "gaxx-expire.timer"
+
 _DRAIN_S = 30
 
 
@@ -168,6 +199,17 @@ def runner(python: str, environment: typing.Mapping[str, str], *, memory_percent
 def runner_socket() -> str:
     """The socket's unit: it stays while agent and runner come and go."""
     return _SOCKET.format(path=RUNNER_SOCKET, agent=AGENT_USER)
+
+
+def expire() -> str:
+    """The dead-man switch."""
+    return _EXPIRE.format(agent=AGENT_UNIT, runner=RUNNER_UNIT, socket=RUNNER_SOCKET_UNIT)
+
+
+def expire_timer(expires: str) -> str:
+    """What pulls it; `expires` is RFC 3339, UTC."""
+    when = dt.datetime.fromisoformat(expires).astimezone(dt.UTC)
+    return _EXPIRE_TIMER.format(when=f"{when:%Y-%m-%d %H:%M:%S} UTC", unit=EXPIRE_UNIT)
 
 
 def _environment(values: typing.Mapping[str, str]) -> str:

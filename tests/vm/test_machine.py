@@ -1,5 +1,6 @@
 """A machine with a kernel and a systemd of its own: what works on it, and what nobody can do there."""
 
+import datetime as dt
 import json
 import pathlib
 import re
@@ -12,7 +13,7 @@ from components.provider.ssh_session import Endpoint, LoginRefusedError
 from tests.stack import node_access
 from tests.stack.project import Project
 from tests.vm.conftest import configuration
-from tests.waiting import until
+from tests.waiting import alive, until
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
@@ -122,6 +123,19 @@ def test_a_reboot_brings_the_agent_back_and_nothing_else(vm: Project, node: Node
     login = node_access.bootstrap_login(vm, node)
     with pytest.raises(LoginRefusedError), ssh_session.connect(node_access.endpoint(node), login):
         pass
+
+
+def test_at_its_end_a_machine_wipes_its_secrets_and_powers_itself_off(vm: Project, node: Node) -> None:
+    pid = int((vm.machine(node.name) / "qemu.pid").read_text())
+    age_s = (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(node.created)).total_seconds()
+    vm.configure("demo", {**configuration(), "ttl": f"{int(age_s) + 180}s"})
+    vm.up(limit_s=600)
+    assert "left" in inside(vm, "systemctl list-timers gaxx-expire.timer")
+
+    until(lambda: not alive(pid), deadline_s=300)
+
+    console = (vm.machine(node.name) / "serial.log").read_text(errors="replace")
+    assert "power" in console.lower().rsplit("login:", 1)[-1]
 
 
 def kill_qemu(vm: Project, node: Node) -> None:
