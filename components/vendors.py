@@ -5,6 +5,7 @@ Everything else is their own Pulumi plugins' work. Blocking: call it in a thread
 
 import dataclasses
 import datetime as dt
+import functools
 import json
 import os
 import random
@@ -86,7 +87,10 @@ def vendor(name: str) -> Vendor | None:
     token = os.environ.get(variable, "")
     if not token:
         return None
-    return LinodeApi(token) if name == "linode" else VultrApi(token)
+    if name == "linode":
+        version = os.environ.get("LINODE_API_VERSION") or "v4"
+        return _linode_api(f"{checked_url('LINODE_URL', 'https://api.linode.com')}/{version}/", token)
+    return _vultr_api(f"{checked_url(VULTR_URL, 'https://api.vultr.com')}/v2/", token)
 
 
 class _Api:
@@ -95,8 +99,10 @@ class _Api:
     name = ""
 
     def __init__(self, base: str, token: str) -> None:
-        self._base = base
-        self._headers = {"Authorization": f"Bearer {token}"}
+        import httpx
+
+        # One for all calls: each new one reads all certificates of this machine.
+        self._client = httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=_CALL_LIMIT_S)
 
     def call(
         self, method: str, path: str, *, params: Mapping[str, str | int] | None = None, where: object = None
@@ -104,12 +110,10 @@ class _Api:
         """Return the JSON answer; raise VendorError with the vendor's own words."""
         import httpx
 
-        headers = {**self._headers, **({"X-Filter": json.dumps(where)} if where else {})}
+        headers = {"X-Filter": json.dumps(where)} if where else {}
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                response = httpx.request(
-                    method, f"{self._base}/{path}", params=params, headers=headers, timeout=_CALL_LIMIT_S
-                )
+                response = self._client.request(method, path, params=params, headers=headers)
             except httpx.HTTPError as error:
                 if attempt == ATTEMPTS:
                     raise VendorError(self.name, f"{method} {path}", str(error) or type(error).__name__) from error
@@ -148,10 +152,6 @@ class LinodeApi(_Api):
 
     name = "linode"
 
-    def __init__(self, token: str) -> None:
-        version = os.environ.get("LINODE_API_VERSION") or "v4"
-        super().__init__(f"{checked_url('LINODE_URL', 'https://api.linode.com')}/{version}", token)
-
     def machines(self, label: str = "") -> list[Found]:
         """All instances, or those whose label begins with `label`."""
         where = {"label": {"+contains": label}} if label else None
@@ -183,9 +183,6 @@ class VultrApi(_Api):
     """API version 2."""
 
     name = "vultr"
-
-    def __init__(self, token: str) -> None:
-        super().__init__(f"{checked_url(VULTR_URL, 'https://api.vultr.com')}/v2", token)
 
     def machines(self, label: str = "") -> list[Found]:
         """All instances, or those with this label."""
@@ -238,6 +235,16 @@ class VultrApi(_Api):
             cursor = answer["meta"]["links"]["next"]
             if not cursor:
                 return
+
+
+@functools.cache
+def _linode_api(base: str, token: str) -> LinodeApi:
+    return LinodeApi(base, token)
+
+
+@functools.cache
+def _vultr_api(base: str, token: str) -> VultrApi:
+    return VultrApi(base, token)
 
 
 def _linode(kind: Kind, entry: Mapping[str, typing.Any]) -> Found:

@@ -40,9 +40,7 @@ class Linode:
             outbound_policy="ACCEPT",
             # Instances name the firewall, not the firewall its instances: what it finds attached is no drift, and
             # without this the next update would detach it.
-            opts=pulumi.ResourceOptions.merge(
-                opts, pulumi.ResourceOptions(ignore_changes=["label", "linodes", "nodebalancers", "interfaces"])
-            ),
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["label", "linodes"])),
         )
         return CloudFirewall(firewall)
 
