@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from components import bundle
 from components.errors import NodeError, Refused
 from components.places import cache_dir
-from components.provider import manifest, ssh_session
+from components.provider import announced_keys, manifest, ssh_session
 from components.provider.agent_probe import PROBE_PRINCIPAL, Health, probe
 from components.provider.context import Context
 from components.provider.ssh_session import Endpoint, Login, Session
@@ -81,16 +81,18 @@ class Enroller:
         return await self._enrol(endpoint, login, patience_s=ssh_session.CONNECT_LIMIT_S)
 
     async def adoptable_host_keys(self) -> tuple[str, ...] | None:
-        """Host keys of a node that is enrolled already, as its agent says over TLS; None when none proves itself.
+        """Host keys of a node that is enrolled already; None when none proves itself.
 
-        Where only SSH leads to the node, the host key is what is missing, and nothing can prove it.
+        Its agent says them over TLS; where only SSH leads to the node, they are what it announced to this computer.
         """
         if self._inputs["reach"] == "direct":
             with contextlib.suppress(NodeError):
                 health = await probe(self._context.authority, self._inputs)
                 if health.machine == self._inputs["machineId"] and health.ssh_host_keys:
                     return health.ssh_host_keys
-        return None
+        announced = announced_keys.find(self._context.authority, self._inputs["machineId"])
+        # It may not have come to use it.
+        return (announced, self._inputs["bootstrapHostKey"]) if announced else None
 
     async def health(self, endpoint: Endpoint) -> Health:
         """Ask how the node serves, by the way that its `reach` names; raise GaxxError when it does not."""
@@ -183,6 +185,7 @@ class Enroller:
             addresses=[self._inputs["address"]],
             days=manifest.NODE_DAYS,
         )
+        announced_keys.keep(authority, self._inputs["machineId"], identity["sshHostKey"])
         serial = int(time.time() * 1000)
         token = authority.token(PROBE_PRINCIPAL)
         body = manifest.compose(

@@ -5,7 +5,7 @@ import typing
 from collections.abc import Mapping
 
 from components.errors import GaxxError, NodeError, Refused
-from components.provider import manifest
+from components.provider import announced_keys, manifest
 from components.provider.context import Context
 from components.provider.enrolling import Enroller, Result
 from components.provider.resource import Created, Difference, PartialError, Property, Resource
@@ -92,7 +92,8 @@ class Enrolment(Resource):
         # From here on the node has its own keys, so the state must know them, whatever else fails.
         try:
             await enroller.confirm(endpoint, result)
-            return Created(inputs["machineId"], await self._served(context, inputs, result))
+            outputs = await self._served(context, inputs, result)
+            return Created(inputs["machineId"], outputs)
         except GaxxError as error:
             outputs = self._outputs(context, inputs, result, health=error.message)
             raise PartialError(Created(inputs["machineId"], outputs), error) from error
@@ -123,6 +124,8 @@ class Enrolment(Resource):
 
     async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
         """The machine goes with everything on it."""
+        del resource_id
+        announced_keys.forget(context.authority, state["machineId"])
 
     async def _served(self, context: Context, inputs: Properties, result: Result) -> Properties:
         await context.status("asking the agent")

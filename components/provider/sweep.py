@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from components.local_machine import addresses
 from components.local_machine.machine import machines, remove_all
 from components.places import authority_file, inventory_cache
-from components.provider import inventory_document
+from components.provider import announced_keys, inventory_document
 from components.provider.context import Context
 from components.provider.resource import Created, Property, Resource
 from components.provider.wire import Properties
@@ -57,6 +57,8 @@ class Sweep(Resource):
         await context.blocking(addresses.release, key)
         path = authority_file(state["backendId"], context.project, context.stack)
         await context.blocking(lambda: path.unlink(missing_ok=True))
+        if context.authority_text:
+            await context.blocking(announced_keys.forget_all, context.authority)
         cached = inventory_cache(state["backendId"], context.project, context.stack)
         await context.blocking(inventory_document.remove, cached)
 

@@ -254,6 +254,7 @@ def assert_nothing_left(project: Project) -> None:
     assert list(project.nodes_folder.rglob("*")) == [], "no file of a machine"
     assert list(project.private.glob("authorities/*")) == [], "no key"
     assert list(project.private.glob("addresses/*")) == [], "no claim of an address"
+    assert list(project.private.glob("enrolling/*")) == [], "no announced host key"
     inventories = [path.name for path in project.cache.glob("inventory/*")]
     assert inventories == [], f"no inventory, but there is {inventories}"
     for stack in project.stacks:

@@ -1,0 +1,43 @@
+"""Host keys that nodes announced before they brought them into use: by them an enrolment that was killed goes on.
+
+A node changes its host key in the middle of its enrolment. An engine that is killed there has told no state of the new
+key, and where only SSH leads to the node nothing else could prove it. So the key, which came over the connection that
+was strict from its first packet, is kept here as long as the machine lives.
+"""
+
+import contextlib
+import pathlib
+import shutil
+
+from components.authority import Authority
+from components.places import private_dir
+
+
+def keep(authority: Authority, machine_id: str, host_key: str) -> None:
+    """Remember the key that a machine is about to bring into use."""
+    folder = _folder(authority)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = folder / f".{machine_id}.new"
+    new.write_text(host_key)
+    new.replace(folder / machine_id)
+
+
+def find(authority: Authority, machine_id: str) -> str:
+    """The key that a machine announced; empty when it announced none to this computer."""
+    with contextlib.suppress(FileNotFoundError):
+        return (_folder(authority) / machine_id).read_text()
+    return ""
+
+
+def forget(authority: Authority, machine_id: str) -> None:
+    """The machine is gone."""
+    (_folder(authority) / machine_id).unlink(missing_ok=True)
+
+
+def forget_all(authority: Authority) -> None:
+    """The stack is gone."""
+    shutil.rmtree(_folder(authority), ignore_errors=True)
+
+
+def _folder(authority: Authority) -> pathlib.Path:
+    return private_dir() / "enrolling" / authority.fingerprint[:24]
