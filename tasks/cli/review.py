@@ -48,7 +48,7 @@ def review_command(
     )  # fmt: skip
     found = review.review(backend.project_root(), wishes)
     if not found:
-        sys.stderr.write("gaxx: no stack differs\n")
+        sys.stderr.write("gaxx: neither a stack nor a job template differs\n")
     for entry in found:
         if entry.model is not None:
             print_json(entry.model)

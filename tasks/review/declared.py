@@ -28,7 +28,7 @@ _CLOUD_FIREWALLS = {
 }
 _BACKEND = "0" * 12
 _LIMIT_BYTES = 8 << 20
-_ALIASES_LIMIT = 16
+ALIASES_LIMIT = 16
 
 
 def faults_of(path: pathlib.Path, root: pathlib.Path) -> tuple[Fault, ...]:
@@ -39,15 +39,15 @@ def faults_of(path: pathlib.Path, root: pathlib.Path) -> tuple[Fault, ...]:
         return (Fault(name, 1, "", "a symbolic link; a stack file is a file of the project"),)
     if path.stat().st_size > _LIMIT_BYTES:
         return (Fault(name, 1, "", f"larger than {_LIMIT_BYTES >> 20} MiB; no stack file is"),)
-    if _aliases(path) > _ALIASES_LIMIT:
-        return (Fault(name, 1, "", f"more than {_ALIASES_LIMIT} aliases (*name); write the values out"),)
+    if aliases(path) > ALIASES_LIMIT:
+        return (Fault(name, 1, "", f"more than {ALIASES_LIMIT} aliases (*name); write the values out"),)
     return tuple(
         Fault(str(pathlib.Path(fault.file).relative_to(root)), fault.line, fault.key, fault.text)
         for fault in check.check_files([path], root)
     )
 
 
-def _aliases(path: pathlib.Path) -> int:
+def aliases(path: pathlib.Path) -> int:
     """How often a file refers to a part of itself: a few lines of that can stand for more than memory holds."""
     try:
         return sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(path.read_text(encoding="utf-8")))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tasks.review import comment, facts, page
 from tasks.review.comparison import compare
 from tasks.review.document import Json, from_json
+from tasks.review.redaction import redacted_values
 
 VERSION = 1
 FORMATS = ("markdown", "json", "terminal")
@@ -23,7 +24,7 @@ def judge(request: Mapping[str, typing.Any], checkout: pathlib.Path) -> Json:
     answer: Json = {"version": VERSION, "exitCode": model.exit_code, "verdict": model.verdict}
     match request["format"]:
         case "json":
-            answer["model"] = dataclasses.asdict(model)
+            answer["model"] = redacted_values(dataclasses.asdict(model))
         case "terminal":
             answer["text"] = page.terminal(comment.page(model))
         case _:

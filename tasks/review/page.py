@@ -9,6 +9,8 @@ import re
 import typing
 from collections.abc import Sequence
 
+from tasks.review.redaction import redacted
+
 COMMENT_LIMIT = 65_536
 """What GitHub takes as a comment, in characters."""
 _ROWS_LIMIT = 60
@@ -142,7 +144,7 @@ def _code(words: str, *, in_table: bool) -> str:
 
 
 def _flat(words: str) -> str:
-    return re.sub(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+", " ", words).strip()
+    return re.sub(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+", " ", redacted(words)).strip()
 
 
 def _shortened(words: str, limit: int) -> str:

@@ -18,7 +18,7 @@ import sys
 from components import backend
 from components.errors import GaxxError
 from tasks import check, deploy, inventory, private
-from tasks.review import declared, plan, preview, repository
+from tasks.review import declared, plan, preview, repository, template_page
 from tasks.review.document import VERSION, Document, Json, Mode, from_json
 from tasks.review.judge import VERSION as JUDGE_VERSION
 from tasks.review.repository import Commit, Repository
@@ -115,7 +115,18 @@ def _reviews(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
                 # It would stand in the comment's first line, and be an argument.
                 message = f"{name!r} is no name of a stack; letters, digits, '.', '_' and '-' make one"
                 raise GaxxError(message)
-        return [_review_one(name, before, after, wishes, notes) for name in names]
+        found = [_review_one(name, before, after, wishes, notes) for name in names]
+        jobs = [] if wishes.stacks else template_page.changed(changed, after.project)
+        return [*found, *([_review_jobs(jobs, before, after, wishes)] if jobs else [])]
+
+
+def _review_jobs(
+    paths: collections.abc.Sequence[pathlib.Path], before: _Side, after: _Side, wishes: Wishes
+) -> Reviewed:
+    findings = template_page.judged(paths, before.project, after.project)
+    words, model = template_page.told(findings, len(paths), wishes.format)
+    refused = any(finding.level == "mandatory" for finding in findings)
+    return Reviewed(template_page.NAME, 2 if refused else 0, words, model)
 
 
 def _stacks(before: _Side, after: _Side, changed: collections.abc.Sequence[str]) -> list[str]:

@@ -74,6 +74,9 @@ def _files(paths: collections.abc.Iterable[pathlib.Path]) -> list[pathlib.Path]:
         if file.is_symlink():
             message = f"{file}: a symbolic link; templates and stack files are files of the project"
             raise GaxxError(message)
+        if declared.aliases(file) > declared.ALIASES_LIMIT:
+            message = f"{file}: more than {declared.ALIASES_LIMIT} aliases (*name); write the values out"
+            raise GaxxError(message)
     return list(dict.fromkeys(files))
 
 

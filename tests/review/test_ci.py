@@ -25,7 +25,7 @@ PROGRAMS = re.compile(
     r"sudo apt-get (update|install) [a-z0-9 -]+"
     r"|make setup"
     r"|(python3|\.venv/bin/python) -m tasks\.ci\.(review|comment|operator)( [\w$\"/.-]+)*"
-    r"|\.venv/bin/gaxx (up|preview|policy check)( [\w$\"/.-]+)*"
+    r"|\.venv/bin/gaxx (up|preview)( [\w$\"/.-]+)*"
 )
 
 

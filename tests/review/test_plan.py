@@ -73,7 +73,8 @@ def test_a_plan_is_applied_once_and_to_nothing_else(committed: Project) -> None:
     commit(committed, "other code")
     assert "the commit and the files" in refused(committed, plan)
 
-    plan = planned(committed)
+    # Back where it was planned, but it is not the plan any more.
+    committed.run("git", "reset", "--quiet", "--hard", "HEAD~1")
     content = json.loads(plan.read_text())
     plan.write_text(json.dumps({**content, "resourcePlans": {}}))
     assert "changed since then: the plan itself" in refused(committed, plan)

@@ -140,7 +140,31 @@ def test_only_stacks_that_differ_are_reviewed(repository: TestRepository) -> Non
     neither = repository.review("neither", "--static")
 
     assert re.findall(r"<!-- gaxx review: (\w+) -->", both) == ["demo", "render"]
-    assert (neither.code, neither.stdout, neither.stderr) == (0, "", "gaxx: no stack differs\n")
+    assert (neither.code, neither.stdout, neither.stderr) == (
+        0,
+        "",
+        "gaxx: neither a stack nor a job template differs\n",
+    )
+
+
+def test_changed_job_templates_are_judged_by_the_rules_of_the_base(repository: TestRepository) -> None:
+    job = "description: x\nitems: {lines: [a]}\ncommand: [sh, -c, 'echo {} @ada']\ntimeout: 9\n"
+    slow = "description: x\nitems: {lines: [a]}\ncommand: [echo, '{}']\n"
+    repository.branch("jobs", {"jobs/new.yaml": lambda _: job, "policy/job_rules.py": lambda _: "RULES = ()\n"})
+    repository.branch("slow-job", {"jobs/slow.yaml": lambda _: slow})
+    repository.branch("good-job", {"jobs/good.yaml": lambda _: slow + "timeout: 9\n"})
+
+    bad, slow_one, good = (repository.review(name, "--static") for name in ("jobs", "slow-job", "good-job"))
+
+    about = bad.stdout[bad.stdout.index("<!-- gaxx review: .jobs -->") :]
+    assert bad.code == 2
+    assert "## Review of job templates: 1 changed, **refused** by `job-items-are-data`" in about
+    assert "| `jobs/new.yaml:3` | `job-items-are-data` | **mandatory** |" in about
+    # The team's own parameters make a missing limit mandatory.
+    assert (slow_one.code, slow_one.stdout.count("<!-- gaxx review: ")) == (2, 1)
+    assert "`job-limits-declared`" in slow_one.stdout
+    assert good.code == 0
+    assert "## Review of job templates: 1 changed, no rule broken" in good.stdout
 
 
 def test_names_of_a_branch_start_no_markup(repository: TestRepository) -> None:
