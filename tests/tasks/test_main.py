@@ -54,8 +54,10 @@ def test_every_verb_has_help_and_a_stack_where_it_needs_one(verb: str) -> None:
     command = gaxx.get_command(click.Context(gaxx), verb)
     assert command is not None
     assert command.help
-    # `env` is about the user, `runs` about runs of any stack.
-    assert verb in {"env", "runs"} or "--stack" in {option for parameter in command.params for option in parameter.opts}
+    # `env` is about the user, `runs` about runs of any stack, `policy` about files.
+    assert verb in {"env", "policy", "runs"} or "--stack" in {
+        option for parameter in command.params for option in parameter.opts
+    }
 
 
 def run(*argv: str, folder: pathlib.Path) -> "subprocess.CompletedProcess[str]":
