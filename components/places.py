@@ -76,6 +76,11 @@ def inventory_cache(backend_id: str, project: str, stack: str) -> pathlib.Path:
     return cache_dir() / "inventory" / f"{stack_key(backend_id, project, stack)}.json"
 
 
+def image_folder(name: str) -> pathlib.Path:
+    """An image of the `qemu` cloud; the account that runs machines must get there, so it lies in no cache of a user."""
+    return state_dir() / "images" / name
+
+
 def known_hosts(inventory: pathlib.Path) -> pathlib.Path:
     """The host keys of a cached inventory, as OpenSSH reads them."""
     return inventory.with_suffix(".known_hosts")

@@ -10,6 +10,7 @@ import typing
 from components import account_script
 from components.errors import NodeError
 from components.local_machine.machine import Machine
+from components.places import image_folder
 from components.qemu_machine import images
 
 PROGRAM = "qemu-system-x86_64"
@@ -43,7 +44,7 @@ def boot(machine: Machine, request: BootRequest) -> bool:
     """Make and start it unless it runs; return whether it had to be started. Raise NodeError."""
     who = account_script.account(machine.node)
     account_script.make_parent(machine.root.parent, who)
-    image = images.folder_of(request.image)
+    image = image_folder(request.image)
     if not images.is_whole(image):
         raise NodeError(
             machine.node, f"the image {request.image} is not on this computer ({image})", hint="make image (as root)"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.inventory import Node
+from components.places import image_folder
 from components.qemu_machine import images
 from tests.stack.project import Project, new_project
 
@@ -13,7 +14,7 @@ from tests.stack.project import Project, new_project
 @pytest.fixture(scope="session")
 def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The stack `demo` of the machine demo-1, up; destroyed afterwards, with nothing left."""
-    image = images.folder_of(images.NAME)
+    image = image_folder("debian-12")
     assert images.is_whole(image), f"no image at {image}: `make image`"
     with new_project(tmp_path_factory.mktemp("bundles")) as project:
         (pathlib.Path(project.environment["GAXX_STATE_DIR"]) / "images").symlink_to(image.parent)

@@ -13,9 +13,11 @@ import subprocess
 import sys
 import tempfile
 
-from components.qemu_machine.images import NAME, folder_of, is_whole
+from components.places import image_folder
 from tools.machine import Need, install
 
+NAME = "debian-12"
+"""As stack files call it."""
 RELEASE = "bookworm"
 PACKAGES = (
     "linux-image-cloud-amd64",
@@ -88,8 +90,10 @@ def build() -> pathlib.Path:
     missing = [need for need in NEEDS if not need.met()]
     if missing:
         install(missing)
-    target = folder_of(NAME)
-    if is_whole(target) and (target / "recipe").read_text() == digest():
+    target = image_folder(NAME)
+    # Written last, and the folder appears as a whole.
+    recipe = target / "recipe"
+    if recipe.exists() and recipe.read_text() == digest():
         return target
     if os.geteuid() != 0:
         message = "debootstrap needs root; run `make image` as root, or put a cloud image's path into the stack file"
