@@ -15,13 +15,24 @@ from tests.stack.project import ROOT, Project
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 COMPONENTS = {"Firewall", "Fleet"}
-RESOURCES = {"BootstrapIdentity", "Enrolment", "Inventory", "LocalNode", "OperatorCertificate", "Sweep"}
+RESOURCES = {
+    "BootstrapIdentity",
+    "CloudFirewall",
+    "CloudMachine",
+    "Enrolment",
+    "Inventory",
+    "LocalNode",
+    "OperatorCertificate",
+    "QemuNode",
+    "Sweep",
+}
 SECRETS = {
     "BootstrapIdentity": {"hostPrivateKey", "userPrivateKey"},
     "Enrolment": {"bootstrapPrivateKey"},
     "Inventory": {"document", "principals"},
     "LocalNode": {"userData"},
     "OperatorCertificate": {"token"},
+    "QemuNode": {"userData"},
 }
 PROGRAM = '''"""Declares a fleet through the plugin, and knows nothing of its source."""
 
