@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ import pytest
 # A busy machine is no fault of the code: time is measured in bench/, not in tests.
 hypothesis.settings.register_profile("gaxx", deadline=None)
 hypothesis.settings.load_profile("gaxx")
+
+# A shell's background job ignores Ctrl-C, and so would every program that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GUARDED_PREFIXES = (
     "ANSIBLE_",
