@@ -159,7 +159,8 @@ def _uv(arguments: list[str], folder: pathlib.Path) -> str:
         raise GaxxError(message, hint="make setup")
     try:
         done = subprocess.run(
-            [uv, "--quiet", "--no-progress", *arguments],
+            # What this machine trusts, which may include a company's own proxy.
+            [uv, "--quiet", "--no-progress", "--system-certs", *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
