@@ -27,7 +27,8 @@ def converge(rehearsed: Rehearsed) -> list[str]:
 
 
 def test_creates_that_fail_and_yet_create_leave_no_machine_beside_the_states(bundles: pathlib.Path) -> None:
-    with new_rehearsed(bundles, "--faults", "create-500=0.7/3", "--seed", "1") as rehearsed:
+    # More than the plugins try again by themselves, whichever of them comes first.
+    with new_rehearsed(bundles, "--faults", "create-500=1/6") as rehearsed:
         rehearsed.create(linode(1), vultr(1))
 
         said = converge(rehearsed)
