@@ -20,7 +20,7 @@ DEADLINE_GRACE_S = 15.0
 """What a node gets beyond the command's own deadline to report that it killed it."""
 KILL_ANSWER_S = 1.0
 """How long an agent may take to report that it killed, once the user wants to stop now."""
-_START_ATTEMPTS = 3
+_START_ATTEMPTS = 12
 
 Stream = typing.Any
 """grpc.aio.StreamStreamCall; grpc-stubs has no types for grpc.aio."""
