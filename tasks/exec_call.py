@@ -5,10 +5,10 @@ import collections.abc
 import contextlib
 import dataclasses
 import signal
-import typing
 
 import grpc
 
+from agent.call import AgentCall, CallEnded, RawCall
 from agent.proto import agent_pb2
 from components.inventory import Node
 from tasks import failure
@@ -20,10 +20,6 @@ DEADLINE_GRACE_S = 15.0
 """What a node gets beyond the command's own deadline to report that it killed it."""
 KILL_ANSWER_S = 1.0
 """How long an agent may take to report that it killed, once the user wants to stop now."""
-_START_ATTEMPTS = 12
-
-Stream = typing.Any
-"""grpc.aio.StreamStreamCall; grpc-stubs has no types for grpc.aio."""
 
 
 class ExecOnNode:
@@ -31,7 +27,7 @@ class ExecOnNode:
 
     def __init__(self, node: Node, start: agent_pb2.ExecRequest, command: Command, listener: Listener) -> None:
         self._node, self._start, self._command, self._listener = node, start, command, listener
-        self._call: Stream = None
+        self._call: AgentCall | None = None
         self._started = False
         self._unwanted = False
         self._feeding: asyncio.Task[None] | None = None
@@ -47,34 +43,35 @@ class ExecOnNode:
         if not self._started:
             self._call.cancel()
         elif now:
-            self._stopping.append(asyncio.ensure_future(self._kill()))
+            self._stopping.append(asyncio.ensure_future(self._kill(self._call)))
         else:
-            self._stopping.append(asyncio.ensure_future(self._signal(signal.SIGTERM)))
+            self._stopping.append(asyncio.ensure_future(self._signal(self._call, signal.SIGTERM)))
 
-    async def _kill(self) -> None:
-        await self._signal(signal.SIGKILL)
+    async def _kill(self, call: AgentCall) -> None:
+        # Both at once: input that the command does not read may stand in the signal's way.
+        asked = asyncio.ensure_future(self._signal(call, signal.SIGKILL))
+        self._stopping.append(asked)
         await asyncio.sleep(KILL_ANSWER_S)
-        self._call.cancel()
+        call.cancel()
 
-    async def run(self, open_call: collections.abc.Callable[[], Stream]) -> Outcome:
+    async def run(self, open_call: collections.abc.Callable[[], RawCall]) -> Outcome:
         """Hold the conversation and say how it ended; `open_call` makes a call on which nothing was sent."""
         if self._unwanted:
             # Stopped while the way to the node was still being made.
             return self._with_output(Ending.CANCELLED)
+        call = self._call = AgentCall(open_call())
         try:
-            return await self._converse(open_call)
+            return await self._converse(call)
         except TimeoutError:
-            self._call.cancel()
+            call.cancel()
             if self._started:
                 return self._with_output(Ending.LOST, error="nothing more was heard, also after the deadline")
             bound = f"{self._command.connect_timeout_s:g} s"
             return Outcome(self._node.name, Ending.UNREACHABLE, error=f"no answer within {bound}", started=False)
-        except grpc.aio.AioRpcError as error:
-            return self._failed(error.code(), error.details() or "")
         except asyncio.CancelledError:
             # Ours when `stop` has cancelled the call; the task's own cancellation goes on.
             own = asyncio.current_task()
-            if self._call is None or not self._call.cancelled() or (own is not None and own.cancelling()):
+            if not call.cancelled() or (own is not None and own.cancelling()):
                 raise
             return self._with_output(Ending.CANCELLED)
         finally:
@@ -83,66 +80,48 @@ class ExecOnNode:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
 
-    async def _converse(self, open_call: collections.abc.Callable[[], Stream]) -> Outcome:
+    async def _converse(self, call: AgentCall) -> Outcome:
         async with asyncio.timeout(self._command.connect_timeout_s):
-            await self._send_start(open_call)
-            event = await self._next_event()
+            # An agent that refuses may end the call before it has all of this; the status below says why.
+            with contextlib.suppress(CallEnded):
+                await call.write(self._start)
+            event = await call.read()
         async with asyncio.timeout(self._command.timeout_s + DEADLINE_GRACE_S if self._command.timeout_s else None):
             while event:
                 kind = event.WhichOneof("event")
                 if kind == "started":
-                    self._begun()
+                    self._begun(call)
                 elif kind == "exited":
                     return self._outcome(event.exited)
                 else:
                     self._take(event.stdout or event.stderr, is_stderr=kind == "stderr")
-                event = await self._next_event()
-        # The stream ended without the last event: the status says why.
-        details = await self._call.details() or "the agent ended the call without saying how the command ended"
-        return self._failed(await self._call.code(), details)
+                event = await call.read()
+            # The stream ended without the last event: the status says why.
+            code, details = await call.status()
+        return self._failed(code, details or "the agent ended the call without saying how the command ended")
 
-    async def _send_start(self, open_call: collections.abc.Callable[[], Stream]) -> None:
-        for attempt in range(_START_ATTEMPTS):
-            self._call = open_call()
-            try:
-                await self._call.write(self._start)
-            except asyncio.InvalidStateError:
-                return  # ended already, with a status that the next read tells
-            except grpc.aio.AioRpcError as error:
-                # An agent that refuses while we still write: gRPC then loses the agent's status to an error of its
-                # own. Nothing was started, so that asking once more is harmless and mostly tells.
-                if error.code() is not grpc.StatusCode.INTERNAL or attempt == _START_ATTEMPTS - 1:
-                    raise
-            else:
-                return
-
-    async def _next_event(self) -> typing.Any:
-        # Not read(): when a write of stdin fails because the command has ended, gRPC calls the whole call failed,
-        # and read() then withholds the events that have arrived already, the exit code among them.
-        return await self._call._read()  # noqa: SLF001
-
-    def _begun(self) -> None:
+    def _begun(self, call: AgentCall) -> None:
         self._started = True
         if self._command.stdin is not None:
-            self._feeding = asyncio.ensure_future(self._feed(self._command.stdin))
+            self._feeding = asyncio.ensure_future(self._feed(call, self._command.stdin))
 
     def _take(self, data: bytes, *, is_stderr: bool) -> None:
         if not self._listener.output(self._node.name, data, is_stderr=is_stderr):
             (self._stderr if is_stderr else self._stdout).append(data)
 
-    async def _feed(self, spool: Spool) -> None:
+    async def _feed(self, call: AgentCall, spool: Spool) -> None:
         # The process may end, and the call with it, before it has read everything: that is its right.
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        with contextlib.suppress(CallEnded):
             try:
                 async for chunk in spool.chunks():
-                    await self._call.write(agent_pb2.ExecRequest(stdin=chunk))
+                    await call.write(agent_pb2.ExecRequest(stdin=chunk))
             except OSError as error:
                 self._listener.note(f"{self._node.name} got only a part of the input: {error}")
-            await self._call.write(agent_pb2.ExecRequest(stdin_eof=True))
+            await call.write(agent_pb2.ExecRequest(stdin_eof=True))
 
-    async def _signal(self, number: int) -> None:
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await self._call.write(agent_pb2.ExecRequest(signal=number))
+    async def _signal(self, call: AgentCall, number: int) -> None:
+        with contextlib.suppress(CallEnded):
+            await call.write(agent_pb2.ExecRequest(signal=number))
 
     def _failed(self, code: grpc.StatusCode, details: str) -> Outcome:
         if code is grpc.StatusCode.CANCELLED:

@@ -6,7 +6,8 @@ import shutil
 import typing
 
 from agent.install.layout import Layout, wipe, write
-from agent.install.system import OPERATOR_USER, Manifest, run
+from agent.install.settings import Manifest, operator_keys
+from agent.install.system import OPERATOR_USER, run
 
 _KEYS = """\
 # Whoever may log in stands here; what cloud-init wrote into a home folder counts no more.
@@ -43,13 +44,8 @@ def harden(layout: Layout, manifest: Manifest) -> bool:
 
 
 def _keys(layout: Layout, manifest: Manifest) -> bool:
-    operators = "".join(
-        f"{principal['sshPublicKey']}\n"
-        for principal in manifest["principals"]
-        if principal.get("sshPublicKey") and principal["role"] == "operator"
-    )
     folder = layout.settings / "authorized_keys"
-    changed = write(folder / OPERATOR_USER, operators, 0o644)
+    changed = write(folder / OPERATOR_USER, operator_keys(manifest), 0o644)
     # Enrolment comes by certificate from now on.
     spent = pathlib.Path(_home("gaxx-enrol")) / ".ssh/authorized_keys"
     spent.unlink(missing_ok=True)

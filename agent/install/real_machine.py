@@ -10,7 +10,8 @@ import typing
 
 from agent.install import hardening, units
 from agent.install.layout import InstallError, Layout, write
-from agent.install.system import OPERATOR_USER, Manifest, last_words, run
+from agent.install.settings import Manifest
+from agent.install.system import OPERATOR_USER, last_words, run
 
 _UNITS = pathlib.Path("etc/systemd/system")
 _START_LIMIT_S = 90

@@ -18,15 +18,19 @@ def install_identity(layout: Layout, manifest: Manifest) -> bool:
     return write(layout.tls / "authority.crt", manifest["authorityCertificate"], 0o644) or changed
 
 
-def install_access(layout: Layout, manifest: Manifest, user: str) -> None:
-    """Install who may log in over SSH as the account that runs everything here."""
-    keys = "".join(
+def operator_keys(manifest: Manifest) -> str:
+    """The lines of an authorized_keys file: who may log in by a plain key."""
+    return "".join(
         f"{principal['sshPublicKey']}\n"
         for principal in manifest["principals"]
         # An observer reads through the agent; a shell would be more than that.
         if principal.get("sshPublicKey") and principal["role"] == "operator"
     )
-    write(layout.authorized_keys, keys)
+
+
+def install_access(layout: Layout, manifest: Manifest, user: str) -> None:
+    """Install who may log in over SSH as the account that runs everything here."""
+    write(layout.authorized_keys, operator_keys(manifest))
     write(layout.settings / "principals" / user, f"{ENROL_PRINCIPAL}\n", 0o644)
 
 

@@ -1,11 +1,8 @@
 """Commands of the system that a machine is: systemctl, nft, useradd."""
 
 import subprocess
-import typing
 
 from agent.install.layout import InstallError
-
-Manifest = dict[str, typing.Any]
 
 OPERATOR_USER = "gaxx"
 """Whom operators log in as: no password, no right beyond its own."""

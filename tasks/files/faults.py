@@ -1,8 +1,5 @@
 """What the end of a Put or Get says: of this one file, or of the node."""
 
-import asyncio
-import typing
-
 import grpc
 
 from tasks import failure
@@ -26,8 +23,6 @@ _OF_NODE = {
     grpc.StatusCode.ABORTED: State.LOST,
     grpc.StatusCode.CANCELLED: State.LOST,
 }
-_OWN_ERROR = "Internal error from Core"
-_STATUS_INTERVAL_S, _STATUS_POLLS = 0.02, 50
 _ENDINGS = {Ending.UNREACHABLE: State.UNREACHABLE, Ending.REFUSED: State.REFUSED, Ending.CANCELLED: State.LOST}
 
 
@@ -37,25 +32,15 @@ def of_first_call(error: grpc.aio.AioRpcError) -> NodeFault:
     return NodeFault(_ENDINGS.get(ending, State.ERROR), text)
 
 
-async def of_call(call: typing.Any) -> FileFault | NodeFault:
+def of_status(code: grpc.StatusCode, details: str) -> FileFault | NodeFault:
     """Map the status of a call that ended before it was through."""
-    code, details = await _status(call)
+    details = " ".join(details.split())
     if code in _OF_FILE:
         return FileFault(_OF_FILE[code], details, missing=code is grpc.StatusCode.NOT_FOUND)
-    state = State.LOST if details == _OWN_ERROR else _OF_NODE.get(code, State.ERROR)
+    state = _OF_NODE.get(code, State.ERROR)
     if state is State.LOST:
         return NodeFault(state, failure.classify(code, details, started=True)[1])
     if state is State.ERROR:
         why = details or "the agent ended the call without a word"
         return NodeFault(state, f"{code.name}: {why}")
     return NodeFault(state, details)
-
-
-async def _status(call: typing.Any) -> tuple[grpc.StatusCode, str]:
-    # A write that fails because the other side has ended the call sets a status of grpc.aio's own, which the true
-    # one replaces as soon as it is read from the socket. Nothing announces that.
-    for _ in range(_STATUS_POLLS):
-        if await call.details() != _OWN_ERROR:
-            break
-        await asyncio.sleep(_STATUS_INTERVAL_S)
-    return await call.code(), " ".join((await call.details() or "").split())

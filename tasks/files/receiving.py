@@ -4,10 +4,10 @@ import asyncio
 import collections.abc
 import contextlib
 import os
-import typing
 
 import grpc
 
+from agent.call import AgentCall
 from agent.client import AgentChannel
 from agent.proto import agent_pb2
 from tasks.files import faults, names
@@ -81,21 +81,20 @@ class Receiver:
 
     async def _glob(self, glob: str, base: str, pattern: str) -> None:
         request = agent_pb2.GetRequest(globs=[pattern], base=os.fsencode(base))
-        call: typing.Any = self._agent.stub.Get(request, metadata=self._agent.metadata)
+        call = AgentCall(self._agent.stub.Get(request, metadata=self._agent.metadata))
         try:
-            while (reply := await call.read()) and isinstance(reply, agent_pb2.GetReply):
+            while reply := await call.read():
                 if reply.WhichOneof("reply") != "header":
                     raise NodeFault(State.ERROR, "the agent sends data of no file")
                 self._inbox.matched(glob)
                 await self._file(call, reply.header, base, pattern)
-            if await call.code() is not grpc.StatusCode.OK:
-                raise await faults.of_call(call)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            raise await faults.of_call(call) from error
+            code, details = await call.status()
+            if code is not grpc.StatusCode.OK:
+                raise faults.of_status(code, details)
         finally:
             call.cancel()
 
-    async def _file(self, call: typing.Any, header: agent_pb2.GetReply.Header, base: str, pattern: str) -> None:
+    async def _file(self, call: AgentCall, header: agent_pb2.GetReply.Header, base: str, pattern: str) -> None:
         """Take one file to its trailer; raise NodeFault when the call is of no more use."""
         path = names.joined(base, header.path)
         try:
@@ -110,7 +109,7 @@ class Receiver:
             if placed is not None:
                 self._inbox.add(self._report, placed)
 
-    async def _take(self, call: typing.Any, header: agent_pb2.GetReply.Header, pattern: str) -> FileResult | None:
+    async def _take(self, call: AgentCall, header: agent_pb2.GetReply.Header, pattern: str) -> FileResult | None:
         with contextlib.ExitStack() as stack:
             arrival = await asyncio.to_thread(self._begin, header, pattern)
             if arrival is not None:
@@ -127,11 +126,11 @@ class Receiver:
                 raise FileFault(State.FAILED, reply.trailer.error)
             return None if arrival is None else await asyncio.to_thread(arrival.finish, reply.trailer.sha256)
 
-    async def _next(self, call: typing.Any) -> agent_pb2.GetReply:
-        reply = await call.read()
-        if isinstance(reply, agent_pb2.GetReply):
+    async def _next(self, call: AgentCall) -> agent_pb2.GetReply:
+        reply: agent_pb2.GetReply | None = await call.read()
+        if reply is not None:
             return reply
-        fault = await faults.of_call(call)
+        fault = faults.of_status(*await call.status())
         # Whatever the status says, it came within a file: this node's stream is over.
         raise fault if isinstance(fault, NodeFault) else NodeFault(fault.state, fault.text)
 

@@ -1,13 +1,13 @@
 """`sync --delete`: what lies in the folder on a node and not here goes, once everything else has arrived there."""
 
+import asyncio
 import collections.abc
+import contextlib
 import os
 import posixpath
 import stat
-import typing
 
-import grpc
-
+from agent.call import AgentCall, CallEnded
 from agent.client import AgentChannel
 from agent.proto import agent_pb2
 from tasks.files import faults, names
@@ -122,17 +122,22 @@ async def _execute(agent: AgentChannel, argv: list[str], stdin: bytes | None = N
         stdout_limit_bytes=_LIST_LIMIT_BYTES,
     )
 
-    async def requests() -> collections.abc.AsyncIterator[agent_pb2.ExecRequest]:
-        yield agent_pb2.ExecRequest(start=agent_pb2.ExecRequest.Start(command=command, run_id="sync"))
-        if stdin is not None:
-            for at in range(0, len(stdin), 1 << 16):
-                yield agent_pb2.ExecRequest(stdin=stdin[at : at + (1 << 16)])
-            yield agent_pb2.ExecRequest(stdin_eof=True)
+    call = AgentCall(agent.stub.Exec(metadata=agent.metadata))
+
+    async def feed() -> None:
+        # The command may end before it has read everything: its exit code, or the call's status, says why.
+        with contextlib.suppress(CallEnded):
+            start = agent_pb2.ExecRequest.Start(command=command, run_id="sync")
+            await call.write(agent_pb2.ExecRequest(start=start))
+            if stdin is not None:
+                for at in range(0, len(stdin), 1 << 16):
+                    await call.write(agent_pb2.ExecRequest(stdin=stdin[at : at + (1 << 16)]))
+                await call.write(agent_pb2.ExecRequest(stdin_eof=True))
 
     parts: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-    call: typing.Any = agent.stub.Exec(requests(), metadata=agent.metadata)
+    feeding = asyncio.ensure_future(feed())
     try:
-        async for event in call:
+        while event := await call.read():
             kind = event.WhichOneof("event")
             if kind in parts:
                 parts[kind].append(getattr(event, kind))
@@ -142,10 +147,12 @@ async def _execute(agent: AgentChannel, argv: list[str], stdin: bytes | None = N
                     why = event.exited.error or "more files than can be compared"
                     raise NodeFault(State.FAILED, f"{argv[0]}: {why}")
                 return event.exited.exit_code, said, error
-    except grpc.aio.AioRpcError as error:
-        fault = await faults.of_call(call)
-        raise fault if isinstance(fault, NodeFault) else NodeFault(fault.state, fault.text) from error
-    raise NodeFault(State.ERROR, "the agent ended the call without saying how the command ended")
+        fault = faults.of_status(*await call.status())
+        raise fault if isinstance(fault, NodeFault) else NodeFault(fault.state, fault.text)
+    finally:
+        call.cancel()
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
 
 
 def _first_line(said: bytes) -> str:

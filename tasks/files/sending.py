@@ -5,8 +5,7 @@ import collections.abc
 import contextlib
 import typing
 
-import grpc
-
+from agent.call import AgentCall, CallEnded
 from agent.client import AgentChannel
 from agent.proto import agent_pb2
 from tasks.files import faults
@@ -89,16 +88,15 @@ class Sender:
         self._outbox.add(report, index, result)
 
     async def _converse(self, source: Source, digest: str) -> State:
-        call = self._open(metadata=self._agent.metadata)
+        call = AgentCall(self._open(metadata=self._agent.metadata))
         try:
             return await self._stream(call, source, digest)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            # A write that meets the end of the call fails in ways of its own: the status is what counts.
-            raise await faults.of_call(call) from error
+        except CallEnded as error:
+            raise faults.of_status(*await call.status()) from error
         finally:
             call.cancel()
 
-    async def _stream(self, call: typing.Any, source: Source, digest: str) -> State:
+    async def _stream(self, call: AgentCall, source: Source, digest: str) -> State:
         begin = agent_pb2.PutRequest.Begin(
             path=source.remote, size_bytes=source.size_bytes, sha256=digest, mode=source.mode
         )
@@ -120,8 +118,8 @@ class Sender:
         is_there = have.have_bytes == source.size_bytes and source.size_bytes > 0
         return State.UNCHANGED if is_there else State.SENT
 
-    async def _reply(self, call: typing.Any) -> agent_pb2.PutReply:
-        reply = await call.read()
-        if isinstance(reply, agent_pb2.PutReply):
+    async def _reply(self, call: AgentCall) -> agent_pb2.PutReply:
+        reply: agent_pb2.PutReply | None = await call.read()
+        if reply is not None:
             return reply
-        raise await faults.of_call(call)
+        raise faults.of_status(*await call.status())

@@ -8,6 +8,7 @@ import typing
 
 import grpc
 
+from agent.call import AgentCall, CallEnded
 from agent.client import own_certificate_fault
 from agent.proto import agent_pb2 as pb
 from components.errors import GaxxError
@@ -48,6 +49,14 @@ class Fetch(typing.NamedTuple):
     offset: int
 
 
+class _Ended(Exception):  # noqa: N818 - not an error of ours: how the node ended the stream
+    """The stream ended with this status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(f"{code.name}: {details}")
+        self.code, self.details = code, details
+
+
 class Way:
     """How the nodes of the stack are reached, and as whom; raise Refused when we are none of its operators."""
 
@@ -79,7 +88,7 @@ class NodeStream:
         self._outbox: asyncio.Queue[pb.WorkRequest | None] = asyncio.Queue()
         self._fetches: dict[Fetch, asyncio.Future[pb.WorkEvent.Chunk]] = {}
         self._closing = False
-        self._call: typing.Any = None
+        self._call: AgentCall | None = None
         self._task: asyncio.Task[None] | None = None
 
     def send(self, request: pb.WorkRequest) -> None:
@@ -112,8 +121,8 @@ class NodeStream:
             except GaxxError as error:
                 self.reason = error.message
                 self.refused = error.exit_code == 2  # noqa: PLR2004 - Refused and its kin
-            except grpc.RpcError as error:
-                self._failed(error)
+            except _Ended as ended:
+                self._failed(ended)
             except asyncio.CancelledError:
                 # Ours when `reconnect` has cancelled the call; the task's own cancellation goes on.
                 task = asyncio.current_task()
@@ -149,29 +158,30 @@ class NodeStream:
 
     async def _once(self) -> None:
         async with self._way.reach.open(self.node) as agent:
-            call = self._call = agent.stub.Work(metadata=agent.metadata)
+            call = self._call = AgentCall(agent.stub.Work(metadata=agent.metadata))
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await call.write(pb.WorkRequest(hello=self._hello))
+                    # An agent that refuses may end the call before it has all of this.
+                    with contextlib.suppress(CallEnded):
+                        await call.write(pb.WorkRequest(hello=self._hello))
                     first = await call.read()
             except TimeoutError as error:
                 call.cancel()
                 message = f"no answer within {CONNECT_TIMEOUT_S:g} s"
                 raise GaxxError(message) from error
-            if not isinstance(first, pb.WorkEvent):
+            if first is None:
                 await _raise_status(call)
                 return
             self._welcomed(first)
             writer = asyncio.create_task(self._write(call))
             try:
-                while isinstance(event := await call.read(), pb.WorkEvent):
+                while event := await call.read():
                     self._take(event)
                 await _raise_status(call)
             finally:
-                writer.cancel()
-                with contextlib.suppress(asyncio.CancelledError, grpc.RpcError, asyncio.InvalidStateError):
-                    await writer
                 call.cancel()
+                writer.cancel()
+                await asyncio.gather(writer, return_exceptions=True)
 
     def _welcomed(self, event: pb.WorkEvent) -> None:
         self.welcome = event.welcome
@@ -181,10 +191,12 @@ class NodeStream:
         self.heard_s = time.monotonic()
         self._listener.connected(self, event.welcome)
 
-    async def _write(self, call: typing.Any) -> None:
-        while (request := await self._outbox.get()) is not None:
-            await call.write(request)
-        await call.done_writing()
+    async def _write(self, call: AgentCall) -> None:
+        # The call's end is the reader's business.
+        with contextlib.suppress(CallEnded):
+            while (request := await self._outbox.get()) is not None:
+                await call.write(request)
+            await call.done_writing()
 
     def _take(self, event: pb.WorkEvent) -> None:
         self.heard_s = time.monotonic()
@@ -205,8 +217,8 @@ class NodeStream:
             if not future.done():
                 future.set_exception(ConnectionError(self.reason or "the stream broke"))
 
-    def _failed(self, error: grpc.RpcError) -> None:
-        ending, reason = failure.classify(error.code(), error.details() or "", started=False)
+    def _failed(self, ended: _Ended) -> None:
+        ending, reason = failure.classify(ended.code, ended.details, started=False)
         self.reason = reason
         self.refused = ending is Ending.REFUSED
         if ending is Ending.UNREACHABLE and reason == failure.REFUSED_OR_DOWN:
@@ -214,7 +226,7 @@ class NodeStream:
             self.refused, self.reason = bool(own), own or reason
 
 
-async def _raise_status(call: typing.Any) -> None:
-    code = await call.code()
+async def _raise_status(call: AgentCall) -> None:
+    code, details = await call.status()
     if code is not grpc.StatusCode.OK:
-        raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), await call.details(), None)
+        raise _Ended(code, details)

@@ -134,7 +134,7 @@ def test_other_endings_are_told_apart(three: Fleet, command: list[str], ending: 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_stops_the_commands_and_shows_what_arrived(three: Fleet, times: int) -> None:
     # The first asks with SIGTERM, which this command does not hear; the second does not ask.
-    script = "echo pid $$; echo begun >&2" + ("; trap '' TERM" if times > 1 else "") + "; while :; do sleep 0.2; done"
+    script = ("trap '' TERM; " if times > 1 else "") + "echo pid $$; echo begun >&2; while :; do sleep 0.2; done"
     process = subprocess.Popen(
         [sys.executable, "-m", "tasks.cli.main", "run", "--stream", "--", "sh", "-c", script],
         cwd=three.root, env=three.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -152,6 +152,24 @@ def test_ctrl_c_stops_the_commands_and_shows_what_arrived(three: Fleet, times: i
     assert process.returncode == 130
     assert (b"SIGTERM" if times == 1 else b"SIGKILL") in rest
     until(lambda: not any(map(alive, pids)))
+
+
+def test_ctrl_c_reaches_a_command_that_does_not_read_what_it_is_given(three: Fleet, tmp_path: pathlib.Path) -> None:
+    given = tmp_path / "given"
+    with given.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    with given.open("rb") as stdin:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tasks.cli.main", "run", "--stream", "--", "sh", "-c", "echo begun; exec sleep 600"],
+            cwd=three.root, env=three.environ, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert b"SIGTERM" in said
 
 
 def test_a_closed_pipe_ends_it_silently(three: Fleet) -> None:

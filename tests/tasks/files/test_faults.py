@@ -30,41 +30,15 @@ NODE = {
 }
 
 
-class Ended:
-    """A call that has ended; its first `late` answers are grpc.aio's own."""
-
-    def __init__(self, code: grpc.StatusCode, details: str, *, late: int = 0) -> None:
-        self._code, self._details, self._late = code, details, late
-
-    async def code(self) -> grpc.StatusCode:
-        return self._code
-
-    async def details(self) -> str:
-        self._late -= 1
-        return "Internal error from Core" if self._late >= 0 else self._details
-
-
 def test_no_status_is_forgotten() -> None:
     assert FILE.keys() | NODE.keys() == set(grpc.StatusCode)
 
 
 @pytest.mark.parametrize("code", grpc.StatusCode)
-async def test_each_status_has_one_meaning(code: grpc.StatusCode) -> None:
-    fault = await faults.of_call(Ended(code, "its\nwords"))
+def test_each_status_has_one_meaning(code: grpc.StatusCode) -> None:
+    fault = faults.of_status(code, "its\nwords")
     assert isinstance(fault, FileFault if code in FILE else NodeFault)
     assert fault.state is (FILE | NODE)[code]
     assert "\n" not in fault.text
     if isinstance(fault, FileFault):
         assert fault.missing is (code is grpc.StatusCode.NOT_FOUND)
-
-
-async def test_the_other_sides_status_is_waited_for() -> None:
-    fault = await faults.of_call(Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, "no space left", late=3))
-    assert (fault.state, fault.text) == (State.FAILED, "no space left")
-
-
-async def test_a_broken_write_without_any_status_is_a_lost_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "_STATUS_INTERVAL_S", 0)
-    fault = await faults.of_call(Ended(grpc.StatusCode.INTERNAL, "Internal error from Core"))
-    assert isinstance(fault, NodeFault)
-    assert fault.state is State.LOST
