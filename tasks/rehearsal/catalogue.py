@@ -26,6 +26,8 @@ LINODE_REGIONS: dict[str, tuple[str, str]] = {
     "ap-west": ("in", "Mumbai, IN"),
 }
 LINODE_WITHOUT_METADATA = frozenset({"ap-west"})
+LINODE_DEARER = {"id-cgk": 1.2, "br-gru": 1.4}
+"""Regions where each type costs more, by factor."""
 LINODE_TYPES = {
     "g6-nanode-1": Size("Nanode 1GB", 1024, 25600, 1, 1000, 0.0075, 5.0),
     "g6-standard-1": Size("Linode 2GB", 2048, 51200, 1, 2000, 0.018, 12.0),

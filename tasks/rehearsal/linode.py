@@ -152,7 +152,9 @@ class Linode:
 
     async def _profile(self, request: Request) -> Response:
         del request
-        return self.shown({"username": "rehearsal", "email": "", "restricted": False, "uid": 1})
+        response = self.shown({"username": "rehearsal", "email": "", "restricted": False, "uid": 1})
+        response.headers["X-OAuth-Scopes"] = "*"
+        return response
 
     async def _type(self, request: Request) -> Response:
         for entry in linode_shapes.types():

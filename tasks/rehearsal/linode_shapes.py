@@ -246,7 +246,10 @@ def types() -> list[Shape]:
             "network_out": 1000,
             "transfer": size.transfer,
             "price": {"hourly": size.hourly, "monthly": size.monthly},
-            "region_prices": [],
+            "region_prices": [
+                {"id": region, "hourly": round(size.hourly * factor, 4), "monthly": round(size.monthly * factor, 2)}
+                for region, factor in catalogue.LINODE_DEARER.items()
+            ],
             "addons": {"backups": {"price": {"hourly": 0.003, "monthly": 2.0}, "region_prices": []}},
             "successor": None,
         }

@@ -68,7 +68,7 @@ class Vultr:
 
     async def _account(self, request: Request) -> Response:
         del request
-        account = {"name": "rehearsal", "email": "", "acls": ["provisioning", "firewall"], "balance": 0}
+        account = {"name": "rehearsal", "email": "", "acls": list(vultr_shapes.RIGHTS), "balance": 0}
         return JSONResponse({"account": account})
 
     async def _instances(self, request: Request) -> Response:

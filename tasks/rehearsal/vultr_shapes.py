@@ -9,6 +9,9 @@ from tasks.rehearsal.store import Firewall, Instance, Phase, Store
 
 Shape = dict[str, typing.Any]
 
+RIGHTS = ("subscriptions_view", "subscriptions", "provisioning", "firewall", "billing", "upgrade")
+"""What the account's key may, as an account's `acls` names it."""
+
 # What a phase is called: status, power_status and server_status.
 _STATES: dict[Phase, tuple[str, str, str]] = {
     "provisioning": ("pending", "stopped", "none"),

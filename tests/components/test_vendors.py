@@ -7,6 +7,7 @@ import pytest
 from components import naming, rehearsal, vendors
 from components.errors import Refused
 from components.vendors import Found
+from components.vendors.found import utc, words
 
 WORDS = st.sampled_from(["gaxx", "other", "prod", "demo", "0123456789ab", "ffffffffffff", ""])
 
@@ -25,6 +26,26 @@ def test_only_what_carries_project_backend_and_stack_is_ours(
 def test_what_carries_only_some_of_the_marks_is_nobodys(tags: set[str]) -> None:
     found = Found("machine", "1", "x", tuple(tags), "")
     assert not found.of(project="gaxx", backend_id="b", stack="prod")
+
+
+@hypothesis.given(
+    owners=st.lists(st.tuples(st.sampled_from(["project", "backend", "stack"]), WORDS), max_size=8),
+    more=st.lists(st.text(max_size=20), max_size=3),
+)
+def test_what_carries_the_marks_of_two_owners_is_nobodys(owners: list[tuple[str, str]], more: list[str]) -> None:
+    found = Found("machine", "1", "x", tuple(f"gaxx:{key}={value}" for key, value in owners) + tuple(more), "")
+    values: dict[str, set[str]] = {"project": set(), "backend": set(), "stack": set()}
+    for key, value in owners:
+        values[key].add(value)
+    ours = values["project"] == {"gaxx"} and values["backend"] == {"0123456789ab"}
+    assert found.of(project="gaxx", backend_id="0123456789ab") == ours
+
+
+def test_marks_stand_in_free_text_where_a_vendor_has_no_tags() -> None:
+    tags = naming.fleet_tags(project="gaxx", backend_id="0123456789ab", stack="prod", fleet="web")
+    found = Found("network", "1", "x", words("made for the tests", " ".join(tags), None), "")
+    assert found.tags == tags
+    assert found.of(project="gaxx", backend_id="0123456789ab", stack="prod")
 
 
 def test_without_a_token_nothing_is_asked() -> None:
@@ -56,4 +77,4 @@ def test_a_rehearsal_is_believed_only_of_machines_on_this_computer(monkeypatch: 
     ],
 )
 def test_times_are_utc_whatever_the_vendor_says(written: str, read: str) -> None:
-    assert vendors._utc(written) == read
+    assert utc(written) == read

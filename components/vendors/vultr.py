@@ -1,0 +1,113 @@
+"""Vultr's API, version 2."""
+
+import typing
+from collections.abc import Iterator, Mapping
+
+from components.vendors.api import GONE, Api, Credentials, Prices, VendorError
+from components.vendors.found import Found, Kind, utc, words
+
+_PAGE = 500
+_PATHS: Mapping[Kind, tuple[str, str, str]] = {
+    "machine": ("instances", "instances", "instance"),
+    "firewall": ("firewalls", "firewall_groups", "firewall_group"),
+    "network": ("vpcs", "vpcs", "vpc"),
+    "key": ("ssh-keys", "ssh_keys", "ssh_key"),
+}
+"""Kind to path, key of its list, key of one."""
+_RIGHTS = ("subscriptions", "provisioning", "firewall")
+"""What the plugin and we ask for, as Vultr calls it in an account's `acls`."""
+_HOURS = 672
+"""Of a month that Vultr bills at most; only where it tells no price an hour."""
+
+
+class VultrApi(Api):
+    """API version 2."""
+
+    name = "vultr"
+
+    def machines(self, label: str = "") -> list[Found]:
+        """All instances, or those with this label."""
+        return self._things("machine", {"label": label} if label else {})
+
+    def exists(self, machine_id: str) -> bool:
+        """Ask for it by its id."""
+        return self.found(f"instances/{machine_id}")
+
+    def firewalls(self) -> list[Found]:
+        """All firewall groups; their description is where the tags are."""
+        return self._things("firewall")
+
+    def networks(self) -> list[Found]:
+        """All VPCs; their description is where the tags are."""
+        return self._things("network")
+
+    def keys(self) -> list[Found]:
+        """All SSH keys; their name is where the tags are."""
+        return self._things("key")
+
+    def again(self, found: Found) -> Found | None:
+        """Ask for it by its id."""
+        path, _, key = _PATHS[found.kind]
+        answer = self.get(f"{path}/{found.id}")
+        return _found(found.kind, answer[key]) if answer is not None else None
+
+    def rules(self, group: str) -> list[str]:
+        """Numbers of a firewall group's rules; none of a group that is gone."""
+        try:
+            return [str(entry["id"]) for entry in self._pages(f"firewalls/{group}/rules", "firewall_rules", {})]
+        except VendorError as error:
+            if error.status != GONE:
+                raise
+            return []
+
+    def delete_rule(self, group: str, number: str) -> None:
+        """Delete a rule."""
+        self.remove(f"firewalls/{group}/rules/{number}")
+
+    def delete(self, found: Found) -> None:
+        """Delete it."""
+        self.remove(f"{_PATHS[found.kind][0]}/{found.id}")
+
+    def credentials(self) -> Credentials:
+        """An API key may what its user may."""
+        account = self.ask_once("account")[0].get("account") or {}
+        rights = tuple(sorted(account.get("acls") or ()))
+        lacking = tuple(right for right in _RIGHTS if right not in rights) if rights else ()
+        return Credentials(str(account.get("name", "")), rights, lacking)
+
+    def prices(self) -> Prices:
+        """Plans and their prices; all regions cost the same."""
+        types: dict[str, float] = {}
+        for entry in self._pages("plans", "plans", {}):
+            hourly = entry.get("hourly_cost") or (entry.get("monthly_cost") or 0) / _HOURS
+            if hourly:
+                types[entry["id"]] = round(float(hourly), 4)
+        return Prices(f"{self._client.base_url}plans", types, {})
+
+    def _things(self, kind: Kind, more: Mapping[str, str] | None = None) -> list[Found]:
+        path, key, _ = _PATHS[kind]
+        return [_found(kind, entry) for entry in self._pages(path, key, more or {})]
+
+    def _pages(self, path: str, key: str, more: Mapping[str, str]) -> Iterator[dict[str, typing.Any]]:
+        cursor = ""
+        while True:
+            answer = self.call("GET", path, params={"per_page": _PAGE, "cursor": cursor, **more})
+            yield from answer[key]
+            cursor = answer["meta"]["links"]["next"]
+            if not cursor:
+                return
+
+
+def _found(kind: Kind, entry: Mapping[str, typing.Any]) -> Found:
+    label = entry["label"] if kind == "machine" else entry["name"] if kind == "key" else entry["description"]
+    made = kind != "machine" or (entry["status"] == "active" and entry["power_status"] == "running")
+    return Found(
+        kind,
+        entry["id"],
+        label,
+        tuple(entry["tags"] or ()) if kind == "machine" else words(label),
+        utc(entry.get("date_created")),
+        running=made,
+        type=str(entry.get("plan") or "") if kind == "machine" else "",
+        region=str(entry.get("region") or ""),
+    )
