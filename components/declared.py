@@ -49,7 +49,23 @@ class Enrolment(Declared):
     """A node under the stack's authority."""
 
     pulumi_type = "gaxx:index:Enrolment"
-    outputs = ("sshHostKeys", "operatorUser", "agentBuild", "certificateExpires", "manifestSerial", "expires", "health")
+    outputs = (
+        "sshHostKeys",
+        "operatorUser",
+        "agentBuild",
+        "certificateExpires",
+        "manifestSerial",
+        "expires",
+        "health",
+        "enrolled",
+    )
+
+
+class Quorum(Declared):
+    """Whether enough of a fleet is enrolled."""
+
+    pulumi_type = "gaxx:index:Quorum"
+    outputs = ("missing",)
 
 
 class OperatorCertificate(Declared):

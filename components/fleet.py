@@ -8,10 +8,10 @@ from components import bundle
 from components.backend import backend_id, current_backend_url, project_root
 from components.clouds import cloud
 from components.creation_pace import estimate
-from components.declared import Sweep
+from components.declared import Quorum, Sweep
 from components.errors import SettingsError
 from components.firewall import Firewall, parse_fleet
-from components.fleet_node import declare_node
+from components.fleet_node import DeclaredNode, declare_node
 from components.fleet_settings import FleetSettings
 from components.operators import read_operators
 from components.places import stack_key
@@ -24,6 +24,8 @@ class FleetArgs(TypedDict):
 
     nodes: int
     """How many machines."""
+    enough: int | None
+    """How many enrolled ones are enough to go on; default all."""
     cloud: str | None
     """local (default), qemu, linode or vultr."""
     type: str | None
@@ -60,7 +62,9 @@ class Fleet(pulumi.ComponentResource):
     """N ephemeral machines behind one firewall, enrolled under the stack's authority."""
 
     nodes: pulumi.Output[list[Any]]
-    """The nodes, as the inventory has them."""
+    """The enrolled nodes, as the inventory has them."""
+    missing: pulumi.Output[list[str]]
+    """Names of declared nodes that are not enrolled."""
 
     def __init__(
         self,
@@ -92,8 +96,32 @@ class Fleet(pulumi.ComponentResource):
         )
         agent_source = bundle.source_digest()
         nodes = [declare_node(self, fleet, index, parts, firewall, agent_source) for index in range(1, fleet.nodes + 1)]
-        self.nodes = pulumi.Output.all(*nodes).apply(list)
-        self.register_outputs({"nodes": self.nodes})
+        self._settle(fleet, parts, nodes)
+        self.register_outputs({"nodes": self.nodes, "missing": self.missing})
+
+    def _settle(self, fleet: FleetSettings, parts: StackParts, nodes: list[DeclaredNode]) -> None:
+        entries = pulumi.Output.all(*(node.entry for node in nodes))
+        if fleet.enough == fleet.nodes:
+            self.nodes = entries.apply(list)
+            self.missing = pulumi.Output.from_input([])
+            return
+        standing = pulumi.Output.all(*(node.standing for node in nodes)).apply(list)
+        quorum = Quorum(
+            f"{fleet.name}-quorum",
+            {
+                "fleet": fleet.name,
+                "cloud": fleet.cloud,
+                "stackKey": parts.stack_key,
+                "backendId": parts.backend_id,
+                "enough": fleet.enough,
+                "nodes": standing,
+            },
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.missing = quorum.output("missing").apply(list)
+        self.nodes = pulumi.Output.all(entries, self.missing).apply(
+            lambda known: [entry for entry in known[0] if entry["name"] not in known[1]]
+        )
 
 
 def _judged(fleet: FleetSettings) -> dict[str, Any]:

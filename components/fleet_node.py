@@ -1,5 +1,6 @@
 """One node of a fleet: its single-use secrets, its machine, its enrolment, and its entry in the inventory."""
 
+import dataclasses
 from typing import Any
 
 import pulumi
@@ -16,10 +17,20 @@ from components.settings_reader import format_duration
 from components.stack_parts import StackParts
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeclaredNode:
+    """A node as the fleet goes on with it."""
+
+    entry: pulumi.Output[dict[str, Any]]
+    """As the inventory has it (components.inventory.Node)."""
+    standing: pulumi.Output[dict[str, Any]]
+    """Whether it is enrolled, and why not (Quorum)."""
+
+
 def declare_node(
     parent: pulumi.Resource, fleet: FleetSettings, index: int, parts: StackParts, firewall: Firewall, agent_source: str
-) -> pulumi.Output[dict[str, Any]]:
-    """Declare node `index` (from 1) below `parent`; return it as the inventory has it."""
+) -> DeclaredNode:
+    """Declare node `index` (from 1) below `parent`."""
     child = pulumi.ResourceOptions(parent=parent)
     node = naming.node_name(fleet.name, index)
     region = fleet.region(index)
@@ -62,7 +73,13 @@ def declare_node(
         _enrolment_inputs(fleet, node, tls_name, parts, identity, machine, agent_source),
         child,
     )
-    return _inventory_node(fleet, index, node, region, tls_name, machine, enrolment)
+    standing = pulumi.Output.all(
+        node=node,
+        machineId=machine.machine_id,
+        enrolled=enrolment.output("enrolled"),
+        health=enrolment.output("health"),
+    ).apply(_standing)
+    return DeclaredNode(_inventory_node(fleet, index, node, region, tls_name, machine, enrolment), standing)
 
 
 def _enrolment_inputs(
@@ -110,6 +127,18 @@ def _enrolment_inputs(
         "ttlS": parts.ttl_s,
         "idleS": fleet.idle_s,
         "agentSource": agent_source,
+        "enough": fleet.enough if fleet.enough < fleet.nodes else None,
+    }
+
+
+def _standing(values: dict[str, Any]) -> dict[str, Any]:
+    # A state that was written before there was the word knows only nodes that were enrolled.
+    enrolled = values["enrolled"] is not False
+    return {
+        "node": values["node"],
+        "machineId": values["machineId"],
+        "enrolled": enrolled,
+        "reason": "" if enrolled else values["health"],
     }
 
 

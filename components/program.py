@@ -65,7 +65,9 @@ def declare(settings: Settings) -> None:
                 lambda lists: [node for nodes in lists for node in nodes]
             ),
             "principals": [_principal(operator, certificate) for operator, certificate in parts.certificates],
-            "missing": [],
+            "missing": pulumi.Output.all(*[fleet.missing for fleet in fleets]).apply(
+                lambda lists: [name for names in lists for name in names]
+            ),
         },
         # Written once everything works, so that the cache never names a node that was not enrolled.
         pulumi.ResourceOptions(provider=provider, depends_on=fleets),
@@ -151,6 +153,7 @@ def _embedded_operator(settings: Settings) -> OperatorSettings:
 def _arguments(fleet: FleetSettings) -> typing.Any:
     return {
         "nodes": fleet.nodes,
+        "enough": fleet.enough,
         "cloud": fleet.cloud,
         "type": fleet.type,
         "regions": list(fleet.regions),

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from components import bundle
 from components.errors import NodeError, Refused
 from components.places import cache_dir
-from components.provider import announced_keys, manifest, ssh_session
+from components.provider import announced_keys, manifest, ssh_session, stragglers
 from components.provider.agent_probe import PROBE_PRINCIPAL, Health, probe
 from components.provider.context import Context
 from components.provider.ssh_session import Endpoint, Login, Session
@@ -56,6 +56,7 @@ class Enroller:
     def __init__(self, context: Context, inputs: Properties) -> None:
         self._context = context
         self._inputs = inputs
+        self._began = time.monotonic()
 
     async def first(self, endpoint: Endpoint) -> Result:
         """Over the bootstrap key; raise Refused when it or the host key is not accepted."""
@@ -129,7 +130,7 @@ class Enroller:
                 return await self._context.blocking(stack.enter_context, ssh_session.connect(endpoint, login))
             except ssh_session.UnreachableError:
                 # A machine that boots cannot say when it is done; its first banner is the event.
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._late():
                     raise
                 await asyncio.sleep(_POLL_S)
 
@@ -146,8 +147,14 @@ class Enroller:
                 await self._context.status("waiting for cloud-init")
             if time.monotonic() > deadline:
                 raise NodeError(self._inputs["node"], f"cloud-init is not done after {CLOUD_INIT_LIMIT_S:.0f} s")
+            if self._late():
+                raise NodeError(self._inputs["node"], "cloud-init is not done, long after enough others were enrolled")
             await asyncio.sleep(_POLL_S)
         raise AssertionError  # count() does not end
+
+    def _late(self) -> bool:
+        waited_s = time.monotonic() - self._began
+        return stragglers.is_late(self._context, self._inputs["fleet"], int(self._inputs.get("enough") or 0), waited_s)
 
     async def _built(self, facts: Properties) -> bundle.Bundle:
         key = (facts["python"], facts["architecture"])

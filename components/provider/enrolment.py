@@ -5,7 +5,7 @@ import typing
 from collections.abc import Mapping
 
 from components.errors import GaxxError, NodeError, Refused
-from components.provider import announced_keys, manifest
+from components.provider import announced_keys, manifest, stragglers
 from components.provider.context import Context
 from components.provider.enrolling import Enroller, Result
 from components.provider.resource import Created, Difference, PartialError, Property, Resource
@@ -51,6 +51,9 @@ class Enrolment(Resource):
         "ttlS": Property("integer", "seconds from creation to expiry; 0: none"),
         "idleS": Property("integer", "seconds of idleness to expiry; 0: none", required=False),
         "agentSource": Property("string", "digest of the agent's sources: another one is installed in place"),
+        "enough": Property(
+            "integer", "how many of the fleet's nodes are enough; absent: all are needed, this one too", required=False
+        ),
     }
     outputs: typing.ClassVar[Mapping[str, Property]] = {
         "sshHostKeys": Property("array", "the node's own host keys", items=_STRING),
@@ -61,13 +64,16 @@ class Enrolment(Resource):
         "expires": Property("string", "when the node expires: RFC 3339, UTC; empty: never"),
         "authorityFingerprint": Property("string", "under whose authority it is"),
         "health": Property("string", "serving, or what is wrong with it"),
+        "enrolled": Property("boolean", "whether it came under the authority; the fleet may go on without it"),
     }
-    volatile = frozenset({"agentBuild", "certificateExpires", "manifestSerial", "expires", "health"})
+    volatile = frozenset({"agentBuild", "certificateExpires", "manifestSerial", "expires", "health", "enrolled"})
 
     def drift(self, context: Context, state: Properties) -> Difference:
         """Mend what read found; renew a certificate in time; start anew under another authority."""
         if state["authorityFingerprint"] != context.authority.fingerprint:
             return Difference(replaces=("authorityFingerprint",))
+        if _is_missing(state):
+            return Difference(updates=("enrolled",))
         stale = []
         if state.get("health", "serving") != "serving":
             stale.append("health")
@@ -75,7 +81,25 @@ class Enrolment(Resource):
             stale.append("certificateExpires")
         return Difference(updates=tuple(stale))
 
+    def preview_updated(self, state: Properties, news: Properties) -> Properties:
+        """Of a node that was not enrolled nothing is known yet."""
+        return self.preview_created(news) if _is_missing(state) else super().preview_updated(state, news)
+
     async def create(self, context: Context, inputs: Properties) -> Created:
+        """Enrol it; where the fleet may go on without it, a node that cannot be is remembered as missing."""
+        began = time.monotonic()
+        try:
+            created = await self._enrolled(context, inputs)
+        except (NodeError, PartialError) as error:
+            # An identity that does not prove itself is never passed over.
+            if not inputs.get("enough") or isinstance(error.__cause__, Refused):
+                raise
+            await context.warn(f"not enrolled: {error.message}")
+            return Created(inputs["machineId"], self._missing(context, inputs, error.message))
+        stragglers.enrolled(context, inputs["fleet"], inputs["node"], time.monotonic() - began)
+        return created
+
+    async def _enrolled(self, context: Context, inputs: Properties) -> Created:
         """Enrol over the bootstrap key; a node that an interrupted create enrolled already is adopted."""
         enroller = Enroller(context, inputs)
         endpoint = _endpoint(inputs, (inputs["bootstrapHostKey"],))
@@ -101,6 +125,8 @@ class Enrolment(Resource):
     async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
         """Ask the agent whether it serves, and with the settings that we think it has."""
         del resource_id
+        if _is_missing(state):
+            return state
         try:
             health = await Enroller(context, state).health(_endpoint(state, tuple(state["sshHostKeys"])))
         except (NodeError, Refused) as error:
@@ -111,10 +137,15 @@ class Enrolment(Resource):
             return {**state, "health": "runner dead"}
         if health.manifest_serial != state["manifestSerial"]:
             return {**state, "health": f"has settings {health.manifest_serial}, not {state['manifestSerial']}"}
+        stragglers.found_serving(context, state["fleet"], state["node"])
         return {**state, "health": "serving"}
 
     async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
-        """Apply the settings again, in place; this also starts what is dead."""
+        """Apply the settings again, in place; this also starts what is dead. What was missing is tried again."""
+        if _is_missing(state):
+            return (await self.create(context, news)).outputs
+        if state.get("health") == "serving" and not _applies(state, news):
+            return {name: state[name] for name in self.outputs if name in state}
         result = await Enroller(context, news).again(_endpoint(news, tuple(state["sshHostKeys"])))
         try:
             return await self._served(context, news, result)
@@ -144,7 +175,23 @@ class Enrolment(Resource):
             "expires": manifest.expiry(inputs),
             "authorityFingerprint": context.authority.fingerprint,
             "health": health,
+            "enrolled": True,
         }
+
+    def _missing(self, context: Context, inputs: Properties, reason: str) -> Properties:
+        nobody = Result((inputs["bootstrapHostKey"],), "", 0.0, 0, "")
+        return {**self._outputs(context, inputs, nobody, health=reason), "enrolled": False}
+
+
+def _is_missing(state: Properties) -> bool:
+    return state.get("enrolled") is False
+
+
+def _applies(state: Properties, news: Properties) -> bool:
+    """Whether anything changes that the node itself gets to know."""
+    changed = {name for name in Enrolment.inputs if (state.get(name) or None) != (news.get(name) or None)}
+    renewed = state["certificateExpires"] - time.time() < RENEW_BEFORE_S
+    return renewed or changed != {"enough"}
 
 
 def _endpoint(inputs: Properties, host_keys: tuple[str, ...]) -> Endpoint:

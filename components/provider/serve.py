@@ -25,6 +25,7 @@ from components.provider.inventory_document import InventoryDocument
 from components.provider.local_node import LocalNode
 from components.provider.operator_certificate import OperatorCertificate
 from components.provider.qemu_node import QemuNode
+from components.provider.quorum import Quorum
 from components.provider.resource import Resource
 from components.provider.schema import merge
 from components.provider.servicer import VERSION, Servicer
@@ -39,6 +40,7 @@ RESOURCES: tuple[Resource, ...] = (
     LocalNode(),
     OperatorCertificate(),
     QemuNode(),
+    Quorum(),
     Sweep(),
 )
 _THREADS = 64

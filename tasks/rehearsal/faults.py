@@ -7,7 +7,7 @@ import typing
 
 from components.errors import GaxxError
 
-Name = typing.Literal["429", "500", "create-500", "slow-boot", "never-boot", "late-delete", "disorder"]
+Name = typing.Literal["429", "500", "create-500", "slow-boot", "never-boot", "mute", "late-delete", "disorder"]
 
 NAMES: dict[Name, str] = {
     "429": "a call is refused as one too many",
@@ -15,9 +15,19 @@ NAMES: dict[Name, str] = {
     "create-500": "a create fails and yet creates",
     "slow-boot": "an instance takes much longer to boot",
     "never-boot": "an instance never boots",
+    "mute": "an instance runs, and nothing in it answers",
     "late-delete": "a deleted instance is listed for a while",
     "disorder": "lists come in another order each time",
 }
+
+
+class Boot(typing.TypedDict):
+    """What is wrong with the boot of an instance."""
+
+    slow: bool
+    never: bool
+    mute: bool
+
 
 _WISH = re.compile(r"(?P<name>[a-z0-9-]+)=(?P<rate>[0-9.]+)(?:/(?P<most>[0-9]+))?")
 
@@ -48,6 +58,10 @@ class Faults:
         if fault.left is not None:
             fault.left -= 1
         return True
+
+    def boot(self) -> "Boot":
+        """How the next instance boots."""
+        return {"slow": self.strikes("slow-boot"), "never": self.strikes("never-boot"), "mute": self.strikes("mute")}
 
     def shuffled(self, entries: list[typing.Any]) -> list[typing.Any]:
         """The same entries, in another order when `disorder` strikes."""

@@ -1,6 +1,5 @@
 """Linode's API v4, as far as its Pulumi plugin and its own clients ask for machines and what belongs to them."""
 
-import hashlib
 import json
 import typing
 from collections.abc import Iterable
@@ -9,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tasks.rehearsal import filters, linode_orders, linode_shapes, linode_things
+from tasks.rehearsal import filters, linode_firewalls, linode_orders, linode_shapes, linode_things
 from tasks.rehearsal.edge import Edge, Handler, body
-from tasks.rehearsal.store import ApiError, Firewall, Instance, Store
+from tasks.rehearsal.store import ApiError, Instance, Store
 
 PREFIXES = ("/v4", "/v4beta")
 
@@ -53,7 +52,6 @@ class Linode:
     def _calls(self) -> list[tuple[str, str, Handler]]:
         guard, everybody = self.edge.guard, self.edge.open
         one = "linode/instances/{id}"
-        wall = "networking/firewalls/{id}"
         return [
             ("GET", "regions", everybody(self._listing(linode_shapes.regions))),
             ("GET", "linode/types", everybody(self._listing(linode_shapes.types))),
@@ -76,17 +74,7 @@ class Linode:
             ("GET", "profile", guard(self._profile)),
             ("GET", "account/events", guard(self._listing(self._events))),
             ("GET", "account/events/{id}", guard(self._event)),
-            ("GET", "networking/firewalls", guard(self._listing(self._firewalls))),
-            ("POST", "networking/firewalls", guard(self._create_firewall)),
-            ("GET", wall, guard(self._show_firewall)),
-            ("PUT", wall, guard(self._change_firewall)),
-            ("DELETE", wall, guard(self._delete_firewall)),
-            ("GET", f"{wall}/rules", guard(self._rules)),
-            ("PUT", f"{wall}/rules", guard(self._change_rules)),
-            ("GET", f"{wall}/devices", guard(self._devices)),
-            ("POST", f"{wall}/devices", guard(self._attach)),
-            ("GET", f"{wall}/devices/{{device}}", guard(self._device)),
-            ("DELETE", f"{wall}/devices/{{device}}", guard(self._detach)),
+            *linode_firewalls.calls(self),
             *linode_things.calls(self),
         ]
 
@@ -95,8 +83,7 @@ class Linode:
     async def _create(self, request: Request) -> Response:
         wanted = await body(request)
         order = linode_orders.instance(self.store, wanted)
-        faults = self.edge.faults
-        instance = self.store.create(order, slow=faults.strikes("slow-boot"), never=faults.strikes("never-boot"))
+        instance = self.store.create(order, **self.edge.faults.boot())
         instance.label = instance.label or f"linode{instance.id}"
         instance.attributes["device"] = self.store.number()
         self._life.begin(instance)
@@ -179,108 +166,6 @@ class Linode:
         now = self.store.clock()
         return [linode_shapes.event(event, now) for event in reversed(self.store.events)]
 
-    # --- firewalls ----------------------------------------------------------------------------------
-
-    async def _create_firewall(self, request: Request) -> Response:
-        wanted = await body(request)
-        self._check_firewall_label(wanted)
-        devices = [str(number) for number in (wanted.get("devices") or {}).get("linodes") or ()]
-        for number in devices:
-            self._attachable(number)
-        now = self.store.clock()
-        attributes = {"rules": linode_orders.rules(wanted.get("rules") or {}), "status": "enabled"}
-        made = Firewall(
-            "linode", self.store.new_id("linode"), wanted["label"], linode_orders.tags(wanted), now, now, attributes
-        )
-        self._mark_rules(made)
-        self.store.firewalls[made.id] = made
-        for number in devices:
-            self._attachable(number).firewall = made.id
-        return self.shown(linode_shapes.firewall(made, self.store))
-
-    async def _show_firewall(self, request: Request) -> Response:
-        return self.shown(linode_shapes.firewall(self._firewall(request), self.store))
-
-    async def _change_firewall(self, request: Request) -> Response:
-        firewall, wanted = self._firewall(request), await body(request)
-        if "label" in wanted and wanted["label"] != firewall.label:
-            self._check_firewall_label(wanted)
-            firewall.label = wanted["label"]
-        if "tags" in wanted:
-            firewall.tags = linode_orders.tags(wanted)
-        if "status" in wanted:
-            firewall.attributes["status"] = wanted["status"]
-        firewall.updated = self.store.clock()
-        return self.shown(linode_shapes.firewall(firewall, self.store))
-
-    async def _delete_firewall(self, request: Request) -> Response:
-        firewall = self._firewall(request)
-        for machine in self.store.machines_behind(firewall):
-            machine.firewall = ""
-        del self.store.firewalls[firewall.id]
-        return self.shown({})
-
-    async def _rules(self, request: Request) -> Response:
-        return self.shown(self._firewall(request).attributes["rules"])
-
-    async def _change_rules(self, request: Request) -> Response:
-        firewall = self._firewall(request)
-        firewall.attributes["rules"] = linode_orders.rules(await body(request))
-        firewall.updated = self.store.clock()
-        self._mark_rules(firewall)
-        return self.shown(firewall.attributes["rules"])
-
-    async def _devices(self, request: Request) -> Response:
-        return self.page_of(request, linode_shapes.devices(self._firewall(request), self.store))
-
-    async def _attach(self, request: Request) -> Response:
-        firewall, wanted = self._firewall(request), await body(request)
-        if wanted.get("type") != "linode":
-            raise ApiError(400, "type is not valid", field="type")
-        machine = self._attachable(str(wanted.get("id")))
-        machine.firewall = firewall.id
-        return self.shown(self._device_of(firewall, str(machine.attributes["device"])))
-
-    async def _device(self, request: Request) -> Response:
-        return self.shown(self._device_of(self._firewall(request), request.path_params["device"]))
-
-    async def _detach(self, request: Request) -> Response:
-        firewall = self._firewall(request)
-        entity = self._device_of(firewall, request.path_params["device"])["entity"]
-        machine = self.store.instance("linode", str(entity["id"]))
-        if machine is not None:
-            machine.firewall = ""
-        return self.shown({})
-
-    def _firewalls(self) -> Iterable[filters.Entry]:
-        found = (one for one in self.store.firewalls.values() if one.vendor == "linode")
-        return [linode_shapes.firewall(one, self.store) for one in found]
-
-    def _device_of(self, firewall: Firewall, number: str) -> linode_shapes.Shape:
-        for device in linode_shapes.devices(firewall, self.store):
-            if str(device["id"]) == number:
-                return device
-        raise ApiError(404, "Not found")
-
-    def _attachable(self, number: str) -> Instance:
-        machine = self.store.instance("linode", number)
-        if machine is None:
-            raise ApiError(400, f"Linode {number} not found", field="id")
-        if machine.firewall:
-            raise ApiError(400, f"Linode {number} is already assigned to a firewall", field="id")
-        return machine
-
-    def _check_firewall_label(self, wanted: linode_orders.Body) -> None:
-        if not wanted.get("label"):
-            raise ApiError(400, "label is required", field="label")
-        others = (one.label for one in self.store.firewalls.values() if one.vendor == "linode")
-        linode_orders.label(wanted["label"], linode_orders.FIREWALL_LABEL, others, "firewalls")
-
-    def _mark_rules(self, firewall: Firewall) -> None:
-        rules = firewall.attributes["rules"]
-        rules["version"] = firewall.attributes["version"] = firewall.attributes.get("version", 0) + 1
-        rules["fingerprint"] = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:8]
-
     # --- what all of them need ----------------------------------------------------------------------
 
     def shown(self, shape: typing.Any) -> Response:
@@ -323,11 +208,5 @@ class Linode:
     def _one(self, request: Request) -> Instance:
         found = self.store.instance("linode", request.path_params["id"])
         if found is None:
-            raise ApiError(404, "Not found")
-        return found
-
-    def _firewall(self, request: Request) -> Firewall:
-        found = self.store.firewalls.get(request.path_params["id"])
-        if found is None or found.vendor != "linode":
             raise ApiError(404, "Not found")
         return found

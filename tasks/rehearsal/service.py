@@ -79,6 +79,9 @@ class Lives:
         await asyncio.sleep(max(0.0, pause_s))
         if instance.gone_at is not None:
             return
+        if instance.mute:
+            instance.up = True
+            return
         try:
             booted = await asyncio.to_thread(self._machines.boot, instance, sizes[instance.type].memory_mib * _MIB)
         except GaxxError as error:

@@ -66,6 +66,8 @@ class Instance:
     """Whether its local node runs."""
     held: bool = False
     """Whether the local node, or something of it, still has the address."""
+    mute: bool = False
+    """Whether it runs and answers nobody."""
     gone_at: float | None = None
     """When a deleted one vanishes from the lists."""
     updated: float = 0.0
@@ -145,7 +147,7 @@ class Store:
         """Everything of one kind that has no life of its own."""
         return self.things.setdefault((vendor, kind), {})
 
-    def create(self, order: Order, *, slow: bool = False, never: bool = False) -> Instance:
+    def create(self, order: Order, *, slow: bool = False, never: bool = False, mute: bool = False) -> Instance:
         """Make an instance; it boots elsewhere."""
         now = self.clock()
         taken = {one.slot for one in self._instances.values() if one.held or not self._vanished(one)}
@@ -167,6 +169,7 @@ class Store:
             provisioned_at=provisioned_at,
             ready_at=float("inf") if never else provisioned_at + boot_s,
             updated=now,
+            mute=mute,
         )
         self._instances[instance.id] = instance
         return instance

@@ -82,8 +82,7 @@ class Vultr:
 
     async def _create(self, request: Request) -> Response:
         order = vultr_orders.instance(self.store, await body(request))
-        faults = self.edge.faults
-        instance = self.store.create(order, slow=faults.strikes("slow-boot"), never=faults.strikes("never-boot"))
+        instance = self.store.create(order, **self.edge.faults.boot())
         self._life.begin(instance)
         shape = vultr_shapes.instance(instance, self.store.clock())
         # An address is known, and shown, only once the machine is provisioned.
