@@ -27,8 +27,10 @@ PURE = (
     "naming",
     "places",
     "ports",
+    "provider.announced_keys",
     "rehearsal",
     "settings",
+    "settings_reader",
     "vendors",
 )
 CONTRACT = frozenset(f"components.{name}" for name in PURE)

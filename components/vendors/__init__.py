@@ -7,7 +7,7 @@ import functools
 import os
 
 from components.rehearsal import VULTR_URL, checked_url
-from components.vendors.api import Credentials, Vendor, VendorError
+from components.vendors.api import Credentials, Prices, Vendor, VendorError
 from components.vendors.found import KINDS, Found, Kind
 from components.vendors.linode import LinodeApi
 from components.vendors.vultr import VultrApi
@@ -19,6 +19,7 @@ __all__ = [
     "Found",
     "Kind",
     "LinodeApi",
+    "Prices",
     "Vendor",
     "VendorError",
     "VultrApi",

@@ -1,5 +1,6 @@
 """Vultr's API, version 2."""
 
+import math
 import typing
 from collections.abc import Iterator, Mapping
 
@@ -79,9 +80,10 @@ class VultrApi(Api):
         """Plans and their prices; all regions cost the same."""
         types: dict[str, float] = {}
         for entry in self._pages("plans", "plans", {}):
-            hourly = entry.get("hourly_cost") or (entry.get("monthly_cost") or 0) / _HOURS
+            hourly = float(entry.get("hourly_cost") or (entry.get("monthly_cost") or 0) / _HOURS)
             if hourly:
-                types[entry["id"]] = round(float(hourly), 4)
+                # Upwards: a budget that is kept by the table is kept by the bill.
+                types[entry["id"]] = math.ceil(round(hourly * 10_000, 3)) / 10_000
         return Prices(f"{self._client.base_url}plans", types, {})
 
     def _things(self, kind: Kind, more: Mapping[str, str] | None = None) -> list[Found]:

@@ -42,6 +42,8 @@ VERBS = {
     "sync": ("tasks.cli.sync", "Make a folder on every node like one here"),
     "ssh": ("tasks.cli.shell", "Open a shell on a node"),
     "tunnel": ("tasks.cli.shell", "Forward a local port to a node"),
+    "reap": ("tasks.cli.reap", "Find, and with --yes remove, what is over, idle or forgotten"),
+    "prices": ("tasks.cli.prices", "List what machine types cost an hour; --update asks the vendors"),
     "rehearse": ("tasks.cli.rehearse", "Be a cloud on this computer, to rehearse a stack on"),
 }
 
