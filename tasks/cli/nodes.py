@@ -5,9 +5,31 @@ import sys
 
 import click
 
-from tasks import listing, status
+from components.inventory import Node
+from tasks import inventory, listing, status
 from tasks.cli.options import find, json_option, nodes_option, print_json, stack_option, table
 from tasks.selection import fold_names
+
+PortList = tuple[int, ...]
+
+
+_LAST_PORT = 65535
+
+
+def _read_ports(context: click.Context, parameter: click.Parameter, text: str) -> PortList:
+    del context, parameter
+    found: set[int] = set()
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        try:
+            ports = range(int(first), int(last or first) + 1)
+        except ValueError:
+            ports = range(0)
+        if not ports or ports[0] < 1 or ports[-1] > _LAST_PORT:
+            message = f"{part!r} is no port and no range of ports; 1-1024,3000 would be"
+            raise click.BadParameter(message)
+        found.update(ports)
+    return tuple(sorted(found))
 
 
 @click.command("ls")
@@ -34,10 +56,23 @@ def ls_command(*, stack: str, nodes: str, as_json: bool) -> None:
 @stack_option
 @nodes_option
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=5, show_default=True, metavar="S")
+@click.option("--exposure", is_flag=True, help="Ask every port from here and from a peer, and hold it to the rules.")
+@click.option(
+    "--ports", default="", callback=_read_ports, metavar="A-B,C", help="With --exposure: ask these ports, too."
+)
 @json_option
-def status_command(*, stack: str, nodes: str, timeout: float, as_json: bool) -> int:
-    """Ask every node's agent and sshd how they fare; exit 5 when a node, an agent or an sshd is dead."""
+def status_command(*, stack: str, nodes: str, timeout: float, exposure: bool, ports: PortList, as_json: bool) -> int:
+    """Ask every node's agent and sshd how they fare; exit 5 when a node, an agent or an sshd is dead.
+
+    With --exposure ask every port instead: SSH, agent, metrics, 6060 and those where machines are most often found
+    open, from here and from another node. Exit 3 when one is open or closed against what the stack file says.
+    """
     found, chosen = find(stack, nodes)
+    if exposure:
+        return _exposure(found, chosen, timeout, ports, as_json=as_json)
+    if ports:
+        message = "--ports goes with --exposure"
+        raise click.UsageError(message)
     answers = asyncio.run(status.ask(found, chosen, timeout_s=timeout))
     if as_json:
         for answer in answers:
@@ -52,6 +87,27 @@ def status_command(*, stack: str, nodes: str, timeout: float, as_json: bool) -> 
     return status.exit_code(answers, missing=len(found.inventory.missing))
 
 
+def _exposure(
+    found: inventory.Found, chosen: tuple[Node, ...], timeout_s: float, ports: PortList, *, as_json: bool
+) -> int:
+    from tasks import declared
+    from tasks.exposure import matrix
+
+    answer = asyncio.run(matrix.ask(found, chosen, declared.settings_of(found.stack), timeout_s=timeout_s, ports=ports))
+    if as_json:
+        for cell in answer.cells:
+            print_json(cell.as_dict())
+    else:
+        table(matrix.COLUMNS, answer.rows())
+    for cell in answer.wrong:
+        sys.stderr.write(f"gaxx: {cell.fault}\n")
+    for fault in answer.unasked:
+        sys.stderr.write(f"gaxx: {fault}\n")
+    if answer.without_peers:
+        sys.stderr.write(f"gaxx: no other node has a way to {fold_names(answer.without_peers)}: asked from here only\n")
+    return answer.exit_code
+
+
 @click.command("inventory")
 @stack_option
 @nodes_option
@@ -62,8 +118,6 @@ def status_command(*, stack: str, nodes: str, timeout: float, as_json: bool) -> 
 @click.option("--refresh", is_flag=True, help="Ask Pulumi, also where the cache has it.")
 def inventory_command(*, stack: str, nodes: str, form: str, refresh: bool) -> None:
     """Print the inventory for other programs; never a token or a key."""
-    from tasks import inventory
-
     if refresh:
         inventory.fetch(inventory.stack_named(stack))
     found, chosen = find(stack, nodes)

@@ -1,15 +1,12 @@
 """`sync --delete`: what lies in the folder on a node and not here goes, once everything else has arrived there."""
 
-import asyncio
 import collections.abc
-import contextlib
 import os
 import posixpath
 import stat
 
-from agent.call import AgentCall, CallEnded
 from agent.client import AgentChannel
-from agent.proto import agent_pb2
+from tasks.captured import CallFailedError, captured
 from tasks.files import faults, names
 from tasks.files.local_files import Plan
 from tasks.files.results import FileFault, FileResult, NodeFault, NodeReport, State
@@ -115,44 +112,14 @@ def _walk(remote: SshNode, folder: str, prefix: str) -> collections.abc.Iterator
 
 async def _execute(agent: AgentChannel, argv: list[str], stdin: bytes | None = None) -> tuple[int, bytes, bytes]:
     """Execute to the end; return exit code, stdout and stderr. Raises NodeFault."""
-    command = agent_pb2.Command(
-        argv=[word.encode() for word in argv],
-        env={"LC_ALL": b"C"},
-        has_stdin=stdin is not None,
-        stdout_limit_bytes=_LIST_LIMIT_BYTES,
-    )
-
-    call = AgentCall(agent.stub.Exec(metadata=agent.metadata))
-
-    async def feed() -> None:
-        # The command may end before it has read everything: its exit code, or the call's status, says why.
-        with contextlib.suppress(CallEnded):
-            start = agent_pb2.ExecRequest.Start(command=command, run_id="sync")
-            await call.write(agent_pb2.ExecRequest(start=start))
-            if stdin is not None:
-                for at in range(0, len(stdin), 1 << 16):
-                    await call.write(agent_pb2.ExecRequest(stdin=stdin[at : at + (1 << 16)]))
-                await call.write(agent_pb2.ExecRequest(stdin_eof=True))
-
-    parts: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-    feeding = asyncio.ensure_future(feed())
     try:
-        while event := await call.read():
-            kind = event.WhichOneof("event")
-            if kind in parts:
-                parts[kind].append(getattr(event, kind))
-            elif kind == "exited":
-                said, error = b"".join(parts["stdout"]), b"".join(parts["stderr"])
-                if event.exited.ending != agent_pb2.EXITED or event.exited.stdout_cut:
-                    why = event.exited.error or "more files than can be compared"
-                    raise NodeFault(State.FAILED, f"{argv[0]}: {why}")
-                return event.exited.exit_code, said, error
-        fault = faults.of_status(*await call.status())
-        raise fault if isinstance(fault, NodeFault) else NodeFault(fault.state, fault.text)
-    finally:
-        call.cancel()
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+        said = await captured(agent, argv, purpose="sync", limit_bytes=_LIST_LIMIT_BYTES, stdin=stdin)
+    except CallFailedError as ended:
+        fault = faults.of_status(ended.code, ended.details)
+        raise fault if isinstance(fault, NodeFault) else NodeFault(fault.state, fault.text) from ended
+    if said.exit_code is None or said.fault:
+        raise NodeFault(State.FAILED, f"{argv[0]}: {said.fault}")
+    return said.exit_code, said.stdout, said.stderr
 
 
 def _first_line(said: bytes) -> str:

@@ -58,6 +58,14 @@ def test_an_item_reads_neither_keys_nor_tokens_and_does_not_reach_agent_or_metad
     assert "uid=0" not in inside(vm, "sudo -n id; id")
 
 
+def test_from_here_its_sshd_answers_and_nothing_else(vm: Project) -> None:
+    cells = [json.loads(line) for line in vm.gaxx("status", "--exposure", "--json").stdout.splitlines()]
+
+    assert [cell["port"] for cell in cells if cell["open"]] == [22]
+    assert all(cell["right"] for cell in cells)
+    assert {cell["source"] for cell in cells} == {"192.0.2.2"}, "as the machine sees us"
+
+
 def test_systemd_finds_both_services_closed(vm: Project) -> None:
     said = vm.gaxx("run", "--via", "ssh", "--", "systemd-analyze", "security", "gaxx-agent", "gaxx-runner").stdout
     levels = {}
