@@ -22,6 +22,8 @@ PURE = (
     "backend",
     "cloud_table",
     "errors",
+    "firewall_rules",
+    "fleet_settings",
     "inventory",
     "local_machine",
     "naming",
@@ -36,7 +38,7 @@ PURE = (
 CONTRACT = frozenset(f"components.{name}" for name in PURE)
 """What `tasks` may know of `components`: modules that have nothing to do with Pulumi."""
 
-CLIENT = frozenset({"agent.client", "agent.proto"})
+CLIENT = frozenset({"agent.call", "agent.client", "agent.proto"})
 """What others may know of the agent."""
 
 
