@@ -11,6 +11,8 @@ from typing import Any, NoReturn, cast
 
 import grpc.aio
 
+from agent import audit_events
+from agent.audit import Trail
 from agent.denied import Denied, Reason
 from agent.errors import SAID_BY_AGENT
 from agent.manifest import Manifest, Principal
@@ -24,6 +26,7 @@ OBSERVER_METHODS = frozenset(
     {
         "/gaxx.agent.v1.Agent/Info",
         "/gaxx.agent.v1.Agent/Logs",
+        "/gaxx.agent.v1.Agent/Audit",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",
         "/grpc.health.v1.Health/List",
@@ -41,12 +44,14 @@ class Access:
     """Decides on calls by the manifest and tokens in force, and remembers the calls that go on."""
 
     def __init__(
-        self, manifest: Manifest, tokens: Tokens, *, require_mtls: bool, count: Callable[[Reason], None]
+        self, manifest: Manifest, tokens: Tokens, *, require_mtls: bool, count: Callable[[Reason], None], trail: Trail
     ) -> None:
         self._manifest = manifest
         self._tokens = tokens
         self._require_mtls = require_mtls
         self._count = count
+        self._trail = trail
+        self._connections = audit_events.Connections(trail)
         self._live: dict[asyncio.Task[Any], tuple[str, Mapping[str, Any], str, str]] = {}
         self._revoked: dict[asyncio.Task[Any], Denied] = {}
 
@@ -134,8 +139,9 @@ class Access:
         raise Denied(message, "wrong_token")
 
     def record(self, denied: Denied, method: str, peer: str) -> None:
-        """Count and log one refusal."""
+        """Count, log and note one refusal."""
         self._count(denied.reason)
+        audit_events.refused(self._trail, denied, method, peer)
         _audit.warning(
             "refused: %s",
             denied.message,
@@ -157,12 +163,17 @@ class Access:
         except Denied as denied:
             self.record(denied, method, str(context.peer()))
             await _abort(context, denied)
+        self.connected(principal, auth, str(context.peer()), "agent")
         current_principal.set(principal)
         task = asyncio.current_task()
         if task is not None:
             self._live[task] = (method, auth, authorization, str(context.peer()))
             task.add_done_callback(self._forget)
         return principal
+
+    def connected(self, principal: Principal, auth: Mapping[str, Any], peer: str, port: str) -> None:
+        """Note who has come over a connection; calls that follow on it say nothing new."""
+        self._connections.seen(principal, auth, peer, port)
 
     async def tell_revoked(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         """End the current call with the reason why `replace` cancelled it, if it did."""

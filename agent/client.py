@@ -145,7 +145,8 @@ def explain(fault: grpc.RpcError, *, node: str, identity: Identity, authority_pe
         own = own_certificate_fault(identity, authority_pem)
         if own:
             return AgentRefused(f"{node}: {own}")
-        return AgentUnreachable(f"{node}: refused or down ({_short(details)}); its audit log would say which")
+        asked = f"`gaxx audit -n {node} --kind refused`"
+        return AgentUnreachable(f"{node}: refused or down ({_short(details)}); {asked} says which")
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
         return AgentUnreachable(f"{node}: no answer in time")
     return BY_STATUS[status](f"{node}: {details or status.name.lower().replace('_', ' ')}")

@@ -37,7 +37,15 @@ class AgentConfig:
     run_dir: Path = Path("run")
     build: str = "dev"
     ssh_host_key: Path | None = None
+    audit_dir: Path | None = None
+    ssh_log: str = ""
+    """Where sshd's words are read: a file's path, "journal", or nowhere."""
     slots: int = 0
+
+    @property
+    def audit_folder(self) -> Path:
+        """Where the audit trail lies: beside the work folder unless told otherwise, never in it."""
+        return self.audit_dir or self.work_dir.parent / "audit"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "AgentConfig":
@@ -81,6 +89,8 @@ class AgentConfig:
             run_dir=run_dir,
             build=environ.get("GAXX_AGENT_BUILD") or "dev",
             ssh_host_key=_path(environ, "GAXX_AGENT_SSH_HOST_KEY"),
+            audit_dir=_path(environ, "GAXX_AGENT_AUDIT_DIR"),
+            ssh_log=environ.get("GAXX_AGENT_SSH_LOG", ""),
             slots=slots or os.cpu_count() or 1,
         )
 

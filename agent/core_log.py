@@ -37,6 +37,8 @@ class CoreLog:
     def __init__(self) -> None:
         os.environ["GRPC_VERBOSITY"] = "INFO"
         self._count: Callable[[Reason], None] = _nothing
+        self._note: Callable[[str, int], None] = _nothing_noted
+        self._unwritten = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._second = 0
@@ -48,10 +50,19 @@ class CoreLog:
         os.dup2(write_end, 2)
         os.close(write_end)
 
-    def start(self, loop: asyncio.AbstractEventLoop, count: "Callable[[Reason], None]") -> None:
-        """Begin to read; refusals are counted and logged in the loop's thread."""
+    def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        count: "Callable[[Reason], None]",
+        note: "Callable[[str, int], None]",
+    ) -> None:
+        """Begin to read; refusals are counted, logged and noted in the loop's thread.
+
+        `note` gets the reason, and how many refusals before it were not written one by one.
+        """
         self._loop = loop
         self._count = count
+        self._note = note
         self._thread = threading.Thread(target=self._read, name="core-log", daemon=True)
         self._thread.start()
 
@@ -82,7 +93,11 @@ class CoreLog:
         if now != self._second:
             self._second, self._in_second = now, 0
         self._in_second += 1
-        if self._in_second <= LINES_A_SECOND:
+        if self._in_second > LINES_A_SECOND:
+            self._unwritten += 1
+        else:
+            self._note(why, self._unwritten)
+            self._unwritten = 0
             _audit.warning(
                 "refused in the handshake: %s",
                 why,
@@ -101,3 +116,7 @@ def refused_handshake(line: str) -> str:
 
 def _nothing(_reason: "Reason") -> None:
     """Before `start` nobody counts."""
+
+
+def _nothing_noted(_why: str, _before: int) -> None:
+    """Nor does anybody take notes."""

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 
 import grpc
 
+from agent import audit_lines
 from agent.access import current_principal
 from agent.found import Found, find
 from agent.node import Node
@@ -30,7 +31,8 @@ class Files:
 
     def __init__(self, node: Node) -> None:
         config = node.config
-        own = {config.tls_key.parent, config.tls_cert.parent, config.client_ca.parent, config.run_dir}
+        own = {config.tls_key.parent, config.tls_cert.parent, config.client_ca.parent}
+        own |= {config.run_dir, config.audit_folder}
         own |= {path.parent for path in (config.token_file, config.manifest) if path is not None}
         self._node = node
         self._territory = Territory(config.work_dir, sorted(own))
@@ -50,15 +52,21 @@ class Files:
                 home = self._home()
                 incoming = self._store.begin(home, begin.path, begin.sha256, begin.size_bytes, begin.mode)
                 try:
-                    await _in_thread(incoming.prepare)
+                    await in_thread(incoming.prepare)
                     yield pb.PutReply(have_bytes=incoming.have_bytes)
                     await self._receive(requests, incoming, context)
                     await _blocking(begin.size_bytes, incoming.finish)
                 finally:
                     incoming.close()
             except (PathRefused, NoRoom, WrongDigest, OSError) as fault:
+                self._note("put", begin.path, bytes=begin.size_bytes, sha256=begin.sha256[:64], fault=str(fault))
                 await _refuse_fault(context, fault)
+            self._note("put", begin.path, bytes=begin.size_bytes, sha256=begin.sha256)
             yield pb.PutReply(have_bytes=begin.size_bytes, stored=True)
+
+    def _note(self, event: str, path: str, **fields: object) -> None:
+        principal = current_principal.get().name
+        self._node.audit.note("file", event=event, principal=principal, path=audit_lines.text(path), **fields)
 
     def _home(self) -> Path:
         """The caller's work folder, made when absent; only what leads to it is resolved, never itself."""
@@ -81,7 +89,7 @@ class Files:
                 if len(data) <= _INLINE_BYTES:
                     incoming.write(data)
                 else:
-                    writing = asyncio.create_task(_in_thread(incoming.write, data))
+                    writing = asyncio.create_task(in_thread(incoming.write, data))
         finally:
             if writing is not None:
                 await writing
@@ -96,13 +104,15 @@ class Files:
                 base = os.fsdecode(request.base)
                 matches = find(self._territory, home, base, list(request.globs))
                 try:
-                    while (found := await _in_thread(next, matches, None)) is not None:
+                    while (found := await in_thread(next, matches, None)) is not None:
                         async with contextlib.aclosing(self._send(found)) as replies:
                             async for reply in replies:
                                 yield reply
                 finally:
                     matches.close()
             except (PathRefused, OSError) as fault:
+                for glob in request.globs:
+                    self._note("get", glob, fault=str(fault))
                 await _refuse_fault(context, fault)
 
     async def _send(self, found: Found) -> AsyncGenerator[pb.GetReply, None]:
@@ -116,6 +126,8 @@ class Files:
                 )
             )
             if found.is_directory or found.error:
+                if found.error:
+                    self._note("get", found.path, fault=found.error)
                 yield pb.GetReply(trailer=pb.GetReply.Trailer(error=found.error))
                 return
             digest = hashlib.sha256()
@@ -130,6 +142,8 @@ class Files:
                 yield pb.GetReply(data=data)
             error = "became shorter while it was read" if left else ""
             yield pb.GetReply(trailer=pb.GetReply.Trailer(sha256=digest.hexdigest(), error=error))
+            fault = {"fault": error} if error else {}
+            self._note("get", found.path, bytes=found.size_bytes - left, sha256=digest.hexdigest(), **fault)
         finally:
             if found.descriptor >= 0:
                 os.close(found.descriptor)
@@ -138,10 +152,10 @@ class Files:
 async def _blocking(size_bytes: int, work: Callable[..., T], *args: object) -> T:
     if size_bytes <= _INLINE_BYTES:
         return work(*args)
-    return await _in_thread(work, *args)
+    return await in_thread(work, *args)
 
 
-async def _in_thread(work: Callable[..., T], *args: object) -> T:
+async def in_thread(work: Callable[..., T], *args: object) -> T:
     """Run in a thread and, when cancelled, wait for its end: what it uses must not be closed under it."""
     future = asyncio.ensure_future(asyncio.to_thread(work, *args))
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import returned
+from agent.access import current_principal
+from agent.audit_lines import ItemEnd
 from agent.held import HeldResults
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
@@ -39,6 +42,7 @@ UNLIMITED_BYTES = 1 << 62
 class _Flight:
     item: pb.Item
     deadline_s: float
+    principal: str
 
 
 class LeasedRun:
@@ -125,7 +129,8 @@ class LeasedRun:
 
     def lease(self, items: Sequence[pb.Item], deadline_s: float) -> None:
         """Queue items; what cannot be executed here now comes back as a result that says so."""
-        flights = [_Flight(item, deadline_s) for item in items]
+        principal = current_principal.get().name
+        flights = [_Flight(item, deadline_s, principal) for item in items]
         if self._node.activity.draining:
             self._refuse(flights, "the node is draining")
         else:
@@ -220,6 +225,8 @@ class LeasedRun:
         else:
             self._flights.update(zip(idents, flights, strict=True))
             self._node.activity.items_began(len(flights))
+            for principal, group in itertools.groupby(flights, key=lambda flight: flight.principal):
+                self._node.audit.items_started(self.run_id, principal, [flight.item for flight in group])
 
     async def _await_runner(self) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
@@ -266,9 +273,13 @@ class LeasedRun:
 
     def _finished(self, batch: Sequence[Finished]) -> None:
         results: list[pb.ItemResult] = []
+        ends: list[ItemEnd] = []
         for finished in batch:
             flight = self._flights.pop(finished.id, None)
-            if flight is None or self._over:
+            if flight is None:
+                continue
+            ends.append(ItemEnd(flight.principal, flight.item.index, flight.item.attempt, finished.exit))
+            if self._over:
                 continue
             result = self._result(flight.item, finished)
             self._node.metrics.executed(finished.exit.ending, finished.exit.wall_s, item=True)
@@ -280,6 +291,7 @@ class LeasedRun:
                 results.append(result)
             if _needs_file(flight.item.value):
                 self._folders.value_file(flight.item).unlink(missing_ok=True)
+        self._node.audit.items_ended(self.run_id, ends)
         self._node.activity.items_ended(len(batch))
         if results:
             self._hold(results)

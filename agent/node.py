@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.activity import Activity
+from agent.audit import Trail
 from agent.config import AgentConfig
 from agent.logs import Memory
 from agent.manifest import Manifest
@@ -24,6 +25,7 @@ class Node:
     runner: RunnerConnection
     memory: Memory
     metrics: Metrics
+    audit: Trail
     activity: Activity = field(default_factory=Activity)
 
     @property

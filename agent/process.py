@@ -36,7 +36,7 @@ def run(core_log: CoreLog) -> int:
 async def _serve(agent: Agent, core_log: CoreLog) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    core_log.start(loop, agent.node.metrics.refused)
+    core_log.start(loop, agent.node.metrics.refused, agent.refused_in_handshake)
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:

@@ -18,8 +18,10 @@ from cryptography import x509
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from agent import pages
+from agent import audit_events, pages
 from agent.access import Access
+from agent.audit import Trail
+from agent.audit_ssh import SshLog
 from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigMissing
 from agent.guard import Guard
@@ -71,7 +73,8 @@ class Agent:
         self._pem = _read_pem(config)
         self._next_pem: tuple[bytes, bytes, bytes] | None = None
         metrics = Metrics()
-        self.access = Access(manifest, tokens, require_mtls=config.require_mtls, count=metrics.refused)
+        audit = Trail(config.audit_folder)
+        self.access = Access(manifest, tokens, require_mtls=config.require_mtls, count=metrics.refused, trail=audit)
         for folder in (config.work_dir, config.run_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         runner = RunnerConnection(
@@ -81,7 +84,8 @@ class Agent:
             slots=manifest.slots or config.slots,
             env=declared_env(manifest),
         )
-        self.node = Node(config=config, manifest=manifest, runner=runner, memory=memory, metrics=metrics)
+        self.node = Node(config=config, manifest=manifest, runner=runner, memory=memory, metrics=metrics, audit=audit)
+        self._ssh_log = SshLog(config.ssh_log, audit)
         metrics.watch(self.node)
         self._note_expiry()
         work = make_work(self.node) if make_work is not None else None
@@ -107,6 +111,8 @@ class Agent:
             raise AgentError(str(fault)) from fault
         config = self.config
         _require_free(config.address, config.port)
+        manifest = self.node.manifest
+        await self.node.audit.open(node=manifest.node, machine=manifest.machine)
         server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
         add_AgentServicer_to_server(self._service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -132,6 +138,16 @@ class Agent:
         await server.start()
         self._server = server
         self._health_task = asyncio.create_task(self._keep_health())
+        self.node.audit.note(
+            "agent",
+            event="start",
+            node=manifest.node,
+            machine=manifest.machine,
+            serial=manifest.serial,
+            build=config.build,
+            certificate=f"{_certificate(self._pem).serial_number:x}",
+        )
+        await self._ssh_log.start()
         _log.info(
             "agent serves",
             extra={"event": "started", "address": config.address, "port": self.port, "build": config.build},
@@ -145,10 +161,14 @@ class Agent:
             self._tls.load_cert_chain(self.config.tls_cert, self.config.tls_key)
         except (ConfigMissing, ssl.SSLError, OSError) as fault:
             _log.error("reload refused: %s", fault, extra={"event": "reload_failed"})
+            self.node.audit.note("settings", event="reload_failed", why=str(fault))
             return
+        renewed = None
         if pem != self._pem:
             self._pem = self._next_pem = pem
+            renewed = _certificate(pem).serial_number
             self._note_expiry()
+        audit_events.settings_changed(self.node.audit, self.node.manifest, manifest, certificate=renewed)
         self.node.manifest = manifest
         self.access.replace(manifest, tokens)
         self.node.runner.reload(declared_env(manifest))
@@ -157,6 +177,7 @@ class Agent:
     async def drain(self, grace_s: float = DRAIN_GRACE_S) -> None:
         """Take no new work, let what runs end within `grace_s` seconds, then stop."""
         self.node.activity.draining = True
+        self.node.audit.note("agent", event="drain")
         _log.info("draining", extra={"event": "draining", "why": self.node.activity.why_not_idle})
         await self._health.enter_graceful_shutdown()
         with contextlib.suppress(asyncio.TimeoutError):
@@ -176,6 +197,9 @@ class Agent:
         await self._pages.stop()
         await self._profile.stop()
         await self.node.runner.close()
+        await self._ssh_log.stop()
+        self.node.audit.note("agent", event="stop")
+        await self.node.audit.close()
         _log.info("agent stopped", extra={"event": "stopped"})
 
     async def _keep_health(self) -> None:
@@ -202,8 +226,13 @@ class Agent:
         )
 
     def _note_expiry(self) -> None:
-        certificate = x509.load_pem_x509_certificate(self._pem[1])
-        self.node.metrics.certificate_expiry.set(certificate.not_valid_after_utc.timestamp())
+        expiry = _certificate(self._pem).not_valid_after_utc
+        self.node.metrics.certificate_expiry.set(expiry.timestamp())
+
+    def refused_in_handshake(self, why: str, before: int) -> None:
+        """Note a peer that gRPC's core has turned away, and how many before it were not noted one by one."""
+        more = {"unnoted_before": before} if before else {}
+        self.node.audit.note("refused", reason="handshake", why=why, principal="", call="", peer="", **more)
 
 
 def _read_identity(config: AgentConfig) -> tuple[Manifest, Tokens]:
@@ -238,6 +267,10 @@ def _read_pem(config: AgentConfig) -> tuple[bytes, bytes, bytes]:
         raise ConfigMissing(msg) from fault
     del context
     return config.tls_key.read_bytes(), config.tls_cert.read_bytes(), config.client_ca.read_bytes()
+
+
+def _certificate(pem: tuple[bytes, bytes, bytes]) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem[1])
 
 
 def _bracketed(address: str) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from agent import audit_lines
 from agent.access import current_principal
-from agent.files import Files
+from agent.files import Files, in_thread
 from agent.metrics import disk_bytes, memory_bytes
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
@@ -71,6 +72,7 @@ class AgentService(AgentServicer):
             except OSError as fault:
                 await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"no work folder: {fault.strerror}")
             began_s = time.monotonic()
+            self._note_command("start", start, detached=start.detached, **audit_lines.command(start.command.argv))
             pump = _Pump(requests, stream)
             try:
                 async for event in stream:
@@ -82,6 +84,7 @@ class AgentService(AgentServicer):
                 if not stream.is_finished:
                     # The client went away.
                     stream.abandon(kills=not start.detached)
+                    self._note_command("left", start, killed=not start.detached)
                     if not start.detached:
                         self._node.metrics.executed(pb.CANCELLED, time.monotonic() - began_s, item=False)
 
@@ -150,6 +153,34 @@ class AgentService(AgentServicer):
         async for line in self._node.memory.read(source, request.tail, follow=request.follow):
             yield pb.LogLine(line=line.encode("utf-8", "surrogateescape"))
 
+    async def Audit(self, request: pb.AuditRequest, context: Context) -> AsyncGenerator[pb.AuditReply, None]:
+        """Show the audit trail from a line on; see the proto."""
+        try:
+            snapshot = await self._node.audit.snapshot(max(request.from_sequence, 1))
+            try:
+                parts = snapshot.parts()
+                while (part := await in_thread(next, parts, None)) is not None:
+                    lines = pb.AuditReply.Lines(file=part.file, line=part.line, data=part.data)
+                    yield pb.AuditReply(lines=lines)
+            finally:
+                snapshot.close()
+        except OSError as fault:
+            message = f"the audit trail cannot be read: {fault.strerror or fault}"
+            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, message)
+        manifest = self._node.manifest
+        head = pb.AuditReply.Head(
+            sequence=snapshot.head.sequence,
+            sha256=snapshot.head.sha256,
+            oldest_sequence=snapshot.oldest,
+            node=manifest.node,
+            machine=manifest.machine,
+        )
+        yield pb.AuditReply(head=head)
+
+    def _note_command(self, event: str, start: pb.ExecRequest.Start, **fields: object) -> None:
+        principal = current_principal.get().name
+        self._node.audit.note("command", event=event, run=start.run_id, principal=principal, **fields)
+
     async def _refuse_when_full(self, context: Context) -> None:
         if self._node.activity.draining:
             await refuse(context, grpc.StatusCode.UNAVAILABLE, "the node is draining and takes no new work")
@@ -165,6 +196,14 @@ class AgentService(AgentServicer):
         if isinstance(event, Began):
             return pb.ExecEvent(started=pb.ExecEvent.Started(pid=event.pid))
         self._node.metrics.executed(event.exit.ending, event.exit.wall_s, item=False)
+        self._note_command(
+            "end",
+            start,
+            ending=pb.Ending.Name(event.exit.ending).lower(),
+            exit_code=event.exit.exit_code,
+            signal=event.exit.signal,
+            wall_s=round(event.exit.wall_s, 3),
+        )
         _log.info(
             "command ended",
             extra={

@@ -153,7 +153,9 @@ class MetricsServer:
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
         try:
-            self._access.decide("/metrics", _auth(writer), headers.get("authorization", ""))
+            auth = _auth(writer)
+            principal = self._access.decide("/metrics", auth, headers.get("authorization", ""))
+            self._access.connected(principal, auth, _address(writer), "metrics")
         except Denied as denied:
             peer = writer.get_extra_info("peername") or ("?",)
             self._access.record(denied, "/metrics", str(peer[0]))
@@ -174,6 +176,11 @@ def tls_context(cert: str, key: str, client_ca: str, *, require_mtls: bool) -> s
     context.load_verify_locations(client_ca)
     context.verify_mode = ssl.CERT_REQUIRED if require_mtls else ssl.CERT_OPTIONAL
     return context
+
+
+def _address(writer: asyncio.StreamWriter) -> str:
+    host, port = (writer.get_extra_info("peername") or ("?", 0))[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _auth(writer: asyncio.StreamWriter) -> dict[str, list[bytes]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from agent import audit_lines
 from agent.access import current_principal
 from agent.leased import LeasedRun
 from agent.node import Node
@@ -58,6 +59,8 @@ class Work:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"no room for the run: {where}{fault.strerror}")
             raise
         generation = run.attach()
+        sent = {"files": [audit_lines.text(file.path) for file in hello.files]} if hello.files else {}
+        self._note("attach", run, **sent)
         replies: asyncio.Queue[pb.WorkEvent] = asyncio.Queue()
         reader = asyncio.create_task(self._obey(requests, run, generation, replies))
         reader.add_done_callback(lambda _: run.wake.set())
@@ -122,6 +125,7 @@ class Work:
                 case "ack":
                     run.acknowledge(request.ack.result_ids)
                 case "cancel":
+                    self._note("cancel", run)
                     run.cancel(request.cancel)
                 case "fetch":
                     replies.put_nowait(await asyncio.to_thread(run.fetch, request.fetch))
@@ -130,10 +134,15 @@ class Work:
                     replies.put_nowait(self._beat(run))
                     run.wake.set()
                 case "bye":
+                    self._note("end", run)
                     self._runs.pop(run.run_id, None)
                     run.bye()
                     return
             self._count()
+
+    def _note(self, event: str, run: LeasedRun, **fields: object) -> None:
+        principal = current_principal.get().name
+        self._node.audit.note("run", event=event, run=run.run_id, principal=principal, **fields)
 
     def _beat(self, run: LeasedRun) -> pb.WorkEvent:
         running = run.in_flight

@@ -76,6 +76,11 @@ def inventory_cache(backend_id: str, project: str, stack: str) -> pathlib.Path:
     return cache_dir() / "inventory" / f"{stack_key(backend_id, project, stack)}.json"
 
 
+def audit_folder(backend_id: str, project: str, stack: str) -> pathlib.Path:
+    """What was collected of the audit trails of a stack's nodes: evidence, so not in the cache."""
+    return private_dir() / "audit" / stack_key(backend_id, project, stack)
+
+
 def image_folder(name: str) -> pathlib.Path:
     """An image of the `qemu` cloud; the account that runs machines must get there, so it lies in no cache of a user."""
     return state_dir() / "images" / name

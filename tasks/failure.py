@@ -14,7 +14,7 @@ _CONNECT = re.compile(r"Failed to connect to remote host: (?:connect: )?(?P<why>
 _FOREIGN = re.compile(
     r"CERTIFICATE_VERIFY_FAILED|Hostname Verification Check failed|Peer name .* is not in peer certificate"
 )
-REFUSED_OR_DOWN = "refused or down; the node's audit says which"
+REFUSED_OR_DOWN = "refused or down; `gaxx audit --kind refused` says which"
 
 _NEVER: dict[grpc.StatusCode, Ending] = {
     grpc.StatusCode.UNAVAILABLE: Ending.UNREACHABLE,

@@ -83,6 +83,8 @@ class LocalNode:
             "GAXX_AGENT_MANIFEST": str(layout.manifest),
             "GAXX_AGENT_WORK_DIR": str(layout.work),
             "GAXX_AGENT_RUN_DIR": str(layout.run),
+            "GAXX_AGENT_AUDIT_DIR": str(layout.log / "audit"),
+            "GAXX_AGENT_SSH_LOG": str(layout.log / "sshd.log"),
             "GAXX_AGENT_BUILD": manifest["bundle"],
             "GAXX_AGENT_SSH_HOST_KEY": str(layout.host_key) + ".pub",
         }

@@ -67,6 +67,8 @@ class RealMachine:
             run("useradd", "--create-home", "--shell", "/bin/bash", "--password", "*", OPERATOR_USER)
         state = self._layout.root / units.STATE.lstrip("/")
         _folder(state, 0o750, units.AGENT_USER, units.WORK_GROUP)
+        # Nobody's but the agent's: who works here must not be able to change what is said of them.
+        _folder(self._layout.root / units.AUDIT.lstrip("/"), 0o700, units.AGENT_USER, units.AGENT_USER)
         # Files that one of the two makes must be the other's to read: the group is inherited.
         _folder(state / "work", 0o2770, units.AGENT_USER, units.WORK_GROUP)
 
@@ -136,6 +138,8 @@ class RealMachine:
             "GAXX_AGENT_MANIFEST": str(settings / "manifest.json"),
             "GAXX_AGENT_WORK_DIR": f"{units.STATE}/work",
             "GAXX_AGENT_RUN_DIR": "/run/gaxx-agent",
+            "GAXX_AGENT_AUDIT_DIR": units.AUDIT,
+            "GAXX_AGENT_SSH_LOG": "journal",
             "GAXX_AGENT_BUILD": manifest["bundle"],
             "GAXX_AGENT_SSH_HOST_KEY": f"{self._layout.host_key}.pub",
         }

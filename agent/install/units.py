@@ -18,6 +18,9 @@ RUNNER_UNIT = "gaxx-runner.service"
 RUNNER_SOCKET_UNIT = "gaxx-runner.socket"
 RUNNER_SOCKET = "/run/gaxx/runner.sock"
 STATE = "/var/lib/gaxx"
+AUDIT = f"{STATE}/audit"
+JOURNAL_GROUP = "systemd-journal"
+"""May read the journal: the audit trail has who came over SSH from there."""
 
 _CLOSED = """\
 NoNewPrivileges=yes
@@ -56,7 +59,7 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 User={user}
-SupplementaryGroups={group}
+SupplementaryGroups={group} {journal}
 WorkingDirectory=/run/gaxx-agent
 RuntimeDirectory=gaxx-agent
 RuntimeDirectoryMode=0700
@@ -123,7 +126,7 @@ TasksMax=8192
 OOMPolicy=continue
 ReadWritePaths={state}/work
 InaccessiblePaths=/etc/gaxx/tls /etc/gaxx/tokens /etc/gaxx/manifest.json
-InaccessiblePaths=-/run/gaxx-agent
+InaccessiblePaths=-/run/gaxx-agent -{audit}
 {closed}ProtectControlGroups=no
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 SystemCallFilter=@system-service @pkey
@@ -172,6 +175,7 @@ def agent(python: str, environment: typing.Mapping[str, str]) -> str:
     return _AGENT.format(
         user=AGENT_USER,
         group=WORK_GROUP,
+        journal=JOURNAL_GROUP,
         socket=RUNNER_SOCKET_UNIT,
         environment=_environment(environment),
         python=python,
@@ -191,6 +195,7 @@ def runner(python: str, environment: typing.Mapping[str, str], *, memory_percent
         python=python,
         drain_s=_DRAIN_S,
         state=STATE,
+        audit=AUDIT,
         memory=f"{memory_percent}%",
         closed=_CLOSED,
     )

@@ -464,3 +464,39 @@ class LogLine(_message.Message):
     LINE_FIELD_NUMBER: _ClassVar[int]
     line: bytes
     def __init__(self, line: _Optional[bytes] = ...) -> None: ...
+
+class AuditRequest(_message.Message):
+    __slots__ = ("from_sequence",)
+    FROM_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    from_sequence: int
+    def __init__(self, from_sequence: _Optional[int] = ...) -> None: ...
+
+class AuditReply(_message.Message):
+    __slots__ = ("lines", "head")
+    class Lines(_message.Message):
+        __slots__ = ("file", "line", "data")
+        FILE_FIELD_NUMBER: _ClassVar[int]
+        LINE_FIELD_NUMBER: _ClassVar[int]
+        DATA_FIELD_NUMBER: _ClassVar[int]
+        file: str
+        line: int
+        data: bytes
+        def __init__(self, file: _Optional[str] = ..., line: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+    class Head(_message.Message):
+        __slots__ = ("sequence", "sha256", "oldest_sequence", "node", "machine")
+        SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+        SHA256_FIELD_NUMBER: _ClassVar[int]
+        OLDEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+        NODE_FIELD_NUMBER: _ClassVar[int]
+        MACHINE_FIELD_NUMBER: _ClassVar[int]
+        sequence: int
+        sha256: str
+        oldest_sequence: int
+        node: str
+        machine: str
+        def __init__(self, sequence: _Optional[int] = ..., sha256: _Optional[str] = ..., oldest_sequence: _Optional[int] = ..., node: _Optional[str] = ..., machine: _Optional[str] = ...) -> None: ...
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    lines: AuditReply.Lines
+    head: AuditReply.Head
+    def __init__(self, lines: _Optional[_Union[AuditReply.Lines, _Mapping]] = ..., head: _Optional[_Union[AuditReply.Head, _Mapping]] = ...) -> None: ...

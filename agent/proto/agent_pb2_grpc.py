@@ -64,6 +64,11 @@ class AgentStub(object):
                 request_serializer=agent_dot_proto_dot_agent__pb2.LogsRequest.SerializeToString,
                 response_deserializer=agent_dot_proto_dot_agent__pb2.LogLine.FromString,
                 _registered_method=True)
+        self.Audit = channel.unary_stream(
+                '/gaxx.agent.v1.Agent/Audit',
+                request_serializer=agent_dot_proto_dot_agent__pb2.AuditRequest.SerializeToString,
+                response_deserializer=agent_dot_proto_dot_agent__pb2.AuditReply.FromString,
+                _registered_method=True)
 
 
 class AgentServicer(object):
@@ -116,6 +121,14 @@ class AgentServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Audit(self, request, context):
+        """The node's audit trail from a line on, byte for byte as it lies on the disk, then its head: the last
+        line that the agent has written, so that a trail that was cut is found. Operators and observers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +161,11 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.Logs,
                     request_deserializer=agent_dot_proto_dot_agent__pb2.LogsRequest.FromString,
                     response_serializer=agent_dot_proto_dot_agent__pb2.LogLine.SerializeToString,
+            ),
+            'Audit': grpc.unary_stream_rpc_method_handler(
+                    servicer.Audit,
+                    request_deserializer=agent_dot_proto_dot_agent__pb2.AuditRequest.FromString,
+                    response_serializer=agent_dot_proto_dot_agent__pb2.AuditReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +330,33 @@ class Agent(object):
             '/gaxx.agent.v1.Agent/Logs',
             agent_dot_proto_dot_agent__pb2.LogsRequest.SerializeToString,
             agent_dot_proto_dot_agent__pb2.LogLine.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Audit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gaxx.agent.v1.Agent/Audit',
+            agent_dot_proto_dot_agent__pb2.AuditRequest.SerializeToString,
+            agent_dot_proto_dot_agent__pb2.AuditReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,7 @@ VERBS = {
     "tunnel": ("tasks.cli.shell", "Forward a local port to a node"),
     "reap": ("tasks.cli.reap", "Find, and with --yes remove, what is over, idle or forgotten"),
     "prices": ("tasks.cli.prices", "List what machine types cost an hour; --update asks the vendors"),
+    "audit": ("tasks.cli.audit", "What happened on the nodes, tamper-evident: show, verify"),
     "rehearse": ("tasks.cli.rehearse", "Be a cloud on this computer, to rehearse a stack on"),
 }
 

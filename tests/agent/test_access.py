@@ -6,6 +6,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -15,6 +16,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from agent.access import Access
+from agent.audit import Trail
 from agent.client import AgentChannel, Identity, explain, open_channel
 from agent.denied import Denied
 from agent.errors import AgentRefused, AgentUnreachable
@@ -295,8 +297,8 @@ async def test_tls_1_3_is_what_is_used(rig: Rig) -> None:
     writer.transport.abort()
 
 
-def test_an_old_tls_version_is_refused_where_the_handshake_let_it_pass() -> None:
-    access = Access(Manifest(), Tokens("t"), require_mtls=True, count=lambda _: None)
+def test_an_old_tls_version_is_refused_where_the_handshake_let_it_pass(tmp_path: Path) -> None:
+    access = Access(Manifest(), Tokens("t"), require_mtls=True, count=lambda _: None, trail=Trail(tmp_path))
     with pytest.raises(Denied) as refused:
         access.decide("/x", {"ssl_tls_version": [b"TLSv1.1"]}, "Bearer t")
     assert refused.value.reason == "old_tls"

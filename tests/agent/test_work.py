@@ -335,6 +335,7 @@ async def test_when_the_runner_dies_its_items_come_back_as_lost_and_the_next_one
 async def test_a_draining_node_gives_back_what_has_not_started_and_finishes_the_rest(rig: Rig) -> None:
     async with working(rig) as stream:
         await stream.lease(*[[b"sleep", b"0.5"]] * 6)
+        await until(lambda: rig.agent.node.activity.running_items == 6, "the lease to arrive")
         drained = asyncio.create_task(rig.agent.drain(10))
         results = await stream.collect(6)
         await drained

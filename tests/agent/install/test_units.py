@@ -35,6 +35,16 @@ def test_the_runner_does_not_see_what_the_agent_keeps() -> None:
         assert path in hidden
 
 
+def test_the_audit_trail_is_the_agents_alone() -> None:
+    agent, runner = units.agent("/usr/bin/python3", {}), units.runner("/usr/bin/python3", {})
+
+    (writable,) = re.findall(r"^ReadWritePaths=(.*)$", agent, re.MULTILINE)
+    assert units.AUDIT.startswith(f"{writable}/")
+    (items,) = re.findall(r"^ReadWritePaths=(.*)$", runner, re.MULTILINE)
+    assert not units.AUDIT.startswith(items)
+    assert f"-{units.AUDIT}" in " ".join(re.findall(r"^InaccessiblePaths=(.*)$", runner, re.MULTILINE)).split()
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [("plain", "plain"), ('say "hi"', 'say \\"hi\\"'), ("100%", "100%%"), ("back\\slash", "back\\\\slash")],

@@ -1,0 +1,79 @@
+"""What the agent's parts do, in the words of its audit trail."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from agent.audit import Trail
+from agent.denied import Denied
+from agent.manifest import Manifest, Principal
+from agent.peer import read_peer
+
+SAME_CONNECTION_S = 600.0
+"""gRPC tells of calls, not of connections: after so long a silence the same address is another one."""
+_REMEMBERED = 4096
+
+
+class Connections:
+    """Notes a peer's first call on a connection: who, by which certificate, from where."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self._last_s: dict[tuple[str, str], float] = {}
+
+    def seen(self, principal: Principal, auth: Mapping[str, Any], peer: str, port: str) -> None:
+        """A call was admitted; `auth` is gRPC's auth context, `port` agent or metrics."""
+        now_s = time.monotonic()
+        key = (peer, principal.name)
+        last_s = self._last_s.pop(key, None)
+        # Put in anew: the one that was silent for longest is the first.
+        self._last_s[key] = now_s
+        if last_s is not None and now_s - last_s < SAME_CONNECTION_S:
+            return
+        if len(self._last_s) > _REMEMBERED:
+            del self._last_s[next(iter(self._last_s))]
+        self._trail.note(
+            "connection",
+            principal=principal.name,
+            role=principal.role,
+            certificate=_serial(auth),
+            peer=plain_peer(peer),
+            port=port,
+        )
+
+
+def refused(trail: Trail, denied: Denied, method: str, peer: str) -> None:
+    """Note a call that was refused."""
+    trail.note(
+        "refused",
+        reason=denied.reason,
+        why=denied.message,
+        principal=denied.name,
+        call=method.rpartition("/")[2],
+        peer=plain_peer(peer),
+    )
+
+
+def settings_changed(trail: Trail, before: Manifest, after: Manifest, *, certificate: int | None) -> None:
+    """Note what a reload has changed of who may call, and the node's new certificate where there is one."""
+    old, new = before.principals, after.principals
+    changed: dict[str, object] = {
+        "principals_added": sorted(new.keys() - old.keys()),
+        "principals_removed": sorted(old.keys() - new.keys()),
+        "principals_changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
+        "certificates_denied": sorted(f"{one:x}" for one in after.denied_serials - before.denied_serials),
+        "environment_changed": before.env != after.env,
+        "certificate": f"{certificate:x}" if certificate is not None else "",
+    }
+    told = {name: value for name, value in changed.items() if value}
+    trail.note("settings", event="reload", serial=after.serial, before=before.serial, **told)
+
+
+def plain_peer(peer: str) -> str:
+    """Write gRPC's name for a peer as address:port."""
+    return peer.removeprefix("ipv4:").removeprefix("ipv6:").replace("%5B", "[").replace("%5D", "]")
+
+
+def _serial(auth: Mapping[str, Any]) -> str:
+    pem = next(iter(auth.get("x509_pem_cert", ())), b"")
+    return f"{read_peer(bytes(pem)).serial:x}" if pem else ""
