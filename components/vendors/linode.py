@@ -42,7 +42,7 @@ class LinodeApi(Api):
         return self._things("network")
 
     def keys(self) -> list[Found]:
-        """All SSH keys of the profile; their label is where the tags are."""
+        """All SSH keys of the profile; their comment, or their label, is where the tags are."""
         return self._things("key")
 
     def again(self, found: Found) -> Found | None:
@@ -104,7 +104,7 @@ def _found(kind: Kind, entry: Mapping[str, typing.Any]) -> Found:
         kind,
         str(entry["id"]),
         entry["label"],
-        tags or words(entry.get("description"), entry["label"]),
+        tags or words(entry.get("description"), entry["label"], entry.get("ssh_key")),
         utc(entry.get("created")),
         running=kind != "machine" or entry["status"] == "running",
         type=str(entry.get("type") or "") if kind == "machine" else "",

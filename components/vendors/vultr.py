@@ -43,7 +43,7 @@ class VultrApi(Api):
         return self._things("network")
 
     def keys(self) -> list[Found]:
-        """All SSH keys; their name is where the tags are."""
+        """All SSH keys; their comment, or their name, is where the tags are."""
         return self._things("key")
 
     def again(self, found: Found) -> Found | None:
@@ -107,7 +107,8 @@ def _found(kind: Kind, entry: Mapping[str, typing.Any]) -> Found:
         kind,
         entry["id"],
         label,
-        tuple(entry["tags"] or ()) if kind == "machine" else words(label),
+        # A key's comment says more than its name has room for.
+        tuple(entry["tags"] or ()) if kind == "machine" else words(label, entry.get("ssh_key")),
         utc(entry.get("date_created")),
         running=made,
         type=str(entry.get("plan") or "") if kind == "machine" else "",

@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.clouds, pytest.mark.timeout(300)]
 
 NOBODY = "ffffffffffff"
 NETWORK: dict[str, object] = {"label": "lost", "region": "nl-ams"}
-KEY: dict[str, object] = {"ssh_key": "ssh-ed25519 AAAA"}
 
 
 def reap(project: Project, *words: str, check: int = 0) -> list[dict[str, typing.Any]]:
@@ -53,6 +52,7 @@ def test_orphans_of_every_kind_are_deleted_and_those_of_others_are_listed_and_st
     tags, kept = tags_of(rehearsed), accounts.ids()
     whose = [tag for tag in tags if tag.startswith(("gaxx:project=", "gaxx:backend=", "gaxx:stack="))]
     words = " ".join(whose)
+    key = {"name": "lost", "ssh_key": f"ssh-ed25519 AAAA {words}"}
     mine = {
         ("linode", "machine", str(accounts.linode("POST", "linode/instances", order("lost-1", tags))["id"])),
         (
@@ -63,7 +63,11 @@ def test_orphans_of_every_kind_are_deleted_and_those_of_others_are_listed_and_st
         ("linode", "network", str(accounts.linode("POST", "vpcs", {**NETWORK, "description": words})["id"])),
         ("vultr", "firewall", accounts.vultr("POST", "firewalls", {"description": words})["firewall_group"]["id"]),
         ("vultr", "network", accounts.vultr("POST", "vpcs", {"region": "ams", "description": words})["vpc"]["id"]),
-        ("vultr", "key", accounts.vultr("POST", "ssh-keys", {**KEY, "name": words})["ssh_key"]["id"]),
+        (
+            "vultr",
+            "key",
+            accounts.vultr("POST", "ssh-keys", key)["ssh_key"]["id"],
+        ),
     }
     others = [
         accounts.linode("POST", "linode/instances", order("theirs-1", foreign(tags, "backend", NOBODY))),
