@@ -33,7 +33,7 @@ _MATCHES = ("_UID=0", "_COMM=sshd", "+", "_UID=0", "_COMM=sshd-session")
 
 _PEER = r"(?P<host>\S+) port (?P<port>\d+)"
 _BEGAN = re.compile(rf"Accepted (?P<method>\S+) for (?P<user>.+) from {_PEER} ssh2(?:: (?P<key>.*))?")
-_CLOSED = re.compile(rf"(?:Disconnected from user .+|Connection (?:closed|reset) by) {_PEER}$")
+_CLOSED = re.compile(rf"(?:Disconnected from user .+|Connection (?:closed|reset) by|Closing connection to) {_PEER}$")
 _PAM_CLOSED = re.compile(r"pam_unix\(sshd:session\): session closed for user (?P<user>\S+)")
 _REFUSED = re.compile(
     r"(?:(?:Connection (?:closed|reset) by|Disconnected from|Disconnecting) (?:authenticating|invalid) user "

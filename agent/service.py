@@ -84,7 +84,8 @@ class AgentService(AgentServicer):
                 if not stream.is_finished:
                     # The client went away.
                     stream.abandon(kills=not start.detached)
-                    self._note_command("left", start, killed=not start.detached)
+                    program = audit_lines.program(start.command.argv)
+                    self._note_command("left", start, program=program, killed=not start.detached)
                     if not start.detached:
                         self._node.metrics.executed(pb.CANCELLED, time.monotonic() - began_s, item=False)
 
@@ -199,6 +200,7 @@ class AgentService(AgentServicer):
         self._note_command(
             "end",
             start,
+            program=audit_lines.program(start.command.argv),
             ending=pb.Ending.Name(event.exit.ending).lower(),
             exit_code=event.exit.exit_code,
             signal=event.exit.signal,

@@ -64,6 +64,11 @@ class Layout:
         return self.root / "etc/ssh/sshd_config.d/20-gaxx-forwarding.conf"
 
     @property
+    def logging(self) -> pathlib.Path:
+        """How much sshd says."""
+        return self.root / "etc/ssh/sshd_config.d/40-gaxx-logging.conf"
+
+    @property
     def run(self) -> pathlib.Path:
         """Sockets and pid files."""
         return self.root / "run/gaxx"

@@ -4,7 +4,7 @@ import getpass
 import pathlib
 
 from agent.install import settings
-from agent.install.layout import Layout
+from agent.install.layout import Layout, write
 from agent.install.processes import Processes, reload_sshd
 
 
@@ -31,9 +31,10 @@ class LocalNode:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def install_access(self, manifest: settings.Manifest) -> bool:
-        """Install who may log in; sshd reads that at every login."""
+        """Install who may log in, which sshd reads at every login; return whether it must read its configuration."""
         settings.install_access(self._layout, manifest, self.operator_user)
-        return False
+        # Without PAM, sshd is silent at its usual level when a session ends that was not closed in good order.
+        return write(self._layout.logging, "LogLevel VERBOSE\n", 0o644)
 
     def converge(self, manifest: settings.Manifest, *, restart: bool, reload_runner: bool) -> list[str]:
         """Start what does not run or must run anew, make the rest read its settings; return what was started."""

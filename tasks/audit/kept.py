@@ -11,13 +11,15 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator
 
 from components.errors import GaxxError
 from tasks import private
-from tasks.audit.chain import Head, Line
+from tasks.audit.chain import Head, Line, Record, parse
 
 _NAME = "[0-9]" * 12 + ".jsonl"
+_TIME = re.compile(rb'\{"seq":[0-9]+,"time":"([^"]*)"')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +32,12 @@ class Kept:
     def of(cls, stack: pathlib.Path, node: str, machine: str) -> "Kept":
         """Of one machine; a node that is made anew begins another trail."""
         return cls(stack / node / hashlib.sha256(machine.encode()).hexdigest()[:12])
+
+    @classmethod
+    def every(cls, stack: pathlib.Path, nodes: Iterable[str] | None = None) -> "list[tuple[str, Kept]]":
+        """Of all machines that these nodes have been, or of all nodes that the stack has had."""
+        names = sorted(path.name for path in stack.glob("*")) if nodes is None else nodes
+        return [(name, cls(folder)) for name in names for folder in sorted((stack / name).glob("*"))]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -62,6 +70,19 @@ class Kept:
                 yield line
                 if head is not None and line.sequence == head.sequence:
                     return
+
+    def records(self, since: str = "") -> Iterator[Record]:
+        """What was collected, without asking whether it is whole; from a time on, as the lines write it."""
+        begin = since.encode()
+        for path in self.files():
+            with path.open("rb") as file:
+                for raw in file:
+                    time = _TIME.match(raw)
+                    # Most lines are old: those cost no more than this.
+                    if time is None or time[1] >= begin:
+                        record = parse(raw)
+                        if record:
+                            yield record
 
     def files(self) -> list[pathlib.Path]:
         """The files of lines, oldest first; more than one where the node had dropped what lay between."""

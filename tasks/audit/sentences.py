@@ -139,7 +139,8 @@ def _ssh(record: Record) -> str:
     event = _get(record, "event")
     if event == "refused":
         return f"SSH refused from {host(record)}: {_get(record, 'why').partition(' port ')[0]}"
-    key = f" by {_get(record, 'key')}" if event == "begin" and record.get("key") else ""
+    # A certificate says who; which authority signed it is the same for all.
+    key = f" by {_get(record, 'key').partition(' CA ')[0]}" if event == "begin" and record.get("key") else ""
     return f"SSH session from {host(record)} {'began' if event == 'begin' else 'ended'}{key}"
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import heapq
 import re
 from collections.abc import Iterable, Iterator
 
@@ -66,28 +67,30 @@ def moment(text: str) -> dt.datetime:
     return when if when.tzinfo else when.replace(tzinfo=dt.UTC)
 
 
-def records(kept: Iterable[tuple[str, Kept]], wanted: Wanted) -> list[tuple[str, Record]]:
-    """Return the wanted lines of some nodes with their nodes, in order of time."""
-    found = [
-        (node, line.record) for node, lines in kept for line in lines.lines() if line.sequence and line.record in wanted
-    ]
-    # Stable: lines of one node stay in their order.
-    return sorted(found, key=lambda one: str(one[1].get("time", "")))
+def records(kept: Iterable[tuple[str, Kept]], wanted: Wanted) -> Iterator[tuple[str, Record]]:
+    """Yield the wanted lines with their nodes, in order of time."""
+    since = f"{wanted.since.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}" if wanted.since else ""
+
+    def of(node: str, lines: Kept) -> Iterator[tuple[str, Record]]:
+        return ((node, record) for record in lines.records(since) if record in wanted)
+
+    # Trails are long, and each is in order already.
+    yield from heapq.merge(*(of(node, lines) for node, lines in kept), key=lambda one: str(one[1].get("time", "")))
 
 
-def folded(lines: Iterable[tuple[str, Record]]) -> Iterator[Fold]:
+def folded(lines: Iterable[tuple[str, Record]]) -> list[Fold]:
     """Fold equal lines, by when the first of them was."""
     folds: list[Fold] = []
-    open_: dict[tuple[str, str], Fold] = {}
+    latest: dict[tuple[str, str], Fold] = {}
     for node, record in lines:
         at, key = _time(record), (who(record), sentence(record))
-        fold = open_.get(key)
+        fold = latest.get(key)
         if fold is None or (at - fold.last).total_seconds() > FOLD_S:
-            fold = open_[key] = Fold(at, at, *key)
+            fold = latest[key] = Fold(at, at, *key)
             folds.append(fold)
         fold.last = max(fold.last, at)
         fold.nodes[node] = fold.nodes.get(node, 0) + 1
-    yield from folds
+    return folds
 
 
 def _time(record: Record) -> dt.datetime:

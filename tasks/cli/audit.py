@@ -43,17 +43,20 @@ def audit_command(
     if context.invoked_subcommand is not None:
         return 0
     from tasks.audit import collect, show
+    from tasks.audit.kept import Kept
 
     moment = show.moment(since) if since else None
     wanted = show.Wanted(moment, frozenset(kinds), frozenset(principals))
     found, chosen = find(stack, nodes)
     answers = asyncio.run(collect.collect(found, chosen, whole=False, timeout_s=timeout))
-    lines = show.records(((answer.node, answer.kept) for answer in answers), wanted)
+    # Machines and nodes that are gone, too: what they did was done.
+    kept = Kept.every(collect.folder_of(found.stack), [node.name for node in chosen] if nodes else None)
+    lines = show.records(kept, wanted)
     if as_json:
         for node, record in lines:
             print_json({"node": node, **record})
-    elif lines:
-        table(show.COLUMNS, (fold.row for fold in show.folded(lines)))
+    elif folds := show.folded(lines):
+        table(show.COLUMNS, (fold.row for fold in folds))
     _complain(answers)
     return collect.exit_code(answers)
 

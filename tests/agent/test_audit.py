@@ -88,7 +88,7 @@ async def test_a_command_is_named_by_its_program_and_the_digest_of_its_words(cha
     digest = hashlib.sha256(b"".join(word + b"\0" for word in argv)).hexdigest()
     assert (start["event"], start["principal"], start["program"]) == ("start", "ada", "sh")
     assert (start["words"], start["argv_sha256"]) == (4, digest)
-    assert (end["event"], end["ending"], end["exit_code"]) == ("end", "exited", 3)
+    assert (end["event"], end["program"], end["ending"], end["exit_code"]) == ("end", "sh", "exited", 3)
 
 
 async def test_neither_words_nor_output_nor_tokens_are_in_the_trail(rig: Rig, channel: AgentChannel) -> None:
@@ -239,11 +239,15 @@ def test_sessions_are_told_by_sshds_own_words() -> None:
     sessions.take("pam_unix(sshd:session): session opened for user gaxx(uid=1000) by (uid=0)", pid="77")
     sessions.take("pam_unix(sshd:session): session closed for user gaxx", pid="77")
     sessions.take("Connection closed by 10.0.2.2 port 9")
+    sessions.take("Accepted publickey for gaxx from 10.0.2.2 port 11 ssh2")
+    sessions.take("Closing connection to 10.0.2.2 port 11")
     assert [(line["event"], line["user"], line["peer"]) for line in notes.lines] == [
         ("begin", "gaxx", "10.0.2.2:40118"),
         ("end", "gaxx", "10.0.2.2:40118"),
         ("begin", "gaxx", "[::1]:40120"),
         ("end", "gaxx", "[::1]:40120"),
+        ("begin", "gaxx", "10.0.2.2:11"),
+        ("end", "gaxx", "10.0.2.2:11"),
     ]
     assert notes.lines[0]["key"] == KEY
 
