@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tasks.review.comparison import Finding, FleetRow, Group, Model
 from tasks.review.exposure import Opening
+from tasks.review.lost import Lost
 from tasks.review.page import Block, Fold, Heading, Lines, Table, Text, prose, text
 from tasks.selection import fold_names
 
@@ -31,11 +32,12 @@ def page(model: Model) -> list[Block]:
     blocks += _rules(model.findings)
     if not model.faults and not model.failure:
         blocks += [*_changes(model), *_exposure(model.exposure), *_cost(model)]
+    blocks += _lost(model.lost)
     blocks += _later(model)
     blocks += _notes(model)
     shown = "Nothing was previewed" if model.faults else f"Shown is {_MODES[model.mode]}"
     where = f"`{model.base}` → `{model.head}`, rules of `{model.base}`. {shown}."
-    blocks.append(Lines((text(where),), bullets=False))
+    blocks.append(Lines((text(where), *_not_looked(model.lost)), bullets=False))
     return blocks
 
 
@@ -179,6 +181,34 @@ def _cost(model: Model) -> Iterable[Block]:
 
 def _unpriced(row: FleetRow) -> str:
     return f"{row.unpriced[1]} machines without a known price" if row.unpriced[1] else ""
+
+
+def _lost(lost: Lost | None) -> Iterable[Block]:
+    if lost is None or not lost.asked:
+        return
+    clouds = " and ".join(lost.asked)
+    if not lost.things:
+        yield Heading("Orphans")
+        yield Lines((text(f"At {clouds} nothing of this project was found that no state knows."),), bullets=False)
+    else:
+        yield Heading(f"Orphans found: {len(lost.things)}, {_usd(lost.hourly_usd)}/h")
+        yield Table(
+            ("cloud", "what", "name", "stack", "made", "$/h", "why"),
+            tuple(
+                (text((one.cloud,)), text((one.kind,)), text((one.name,)), text((one.stack,)), text((one.created,)),
+                 text("?" if one.hourly_usd is None else _usd(one.hourly_usd)), prose(one.why))
+                for one in lost.things
+            ),
+        )  # fmt: skip
+        yield Lines((text("`gaxx reap` looks again, `gaxx reap --yes` removes what is an orphan for certain."),),
+                    bullets=False)  # fmt: skip
+    if lost.note:
+        yield Lines((prose(lost.note),), bullets=False)
+
+
+def _not_looked(lost: Lost | None) -> Iterable[Text]:
+    if lost is not None and not lost.asked:
+        yield prose(f"Orphans were not looked for: {lost.note}.")
 
 
 def _later(model: Model) -> Iterable[Block]:

@@ -10,6 +10,7 @@ from tasks.review.changes import Change, Op
 from tasks.review.document import Document, Fault, Violation
 from tasks.review.events import natural
 from tasks.review.facts import Facts
+from tasks.review.lost import Lost
 from tasks.review.tree import Tree
 
 _JUDGED_LATER = "user-data-judged-later"
@@ -81,6 +82,8 @@ class Model:
     minutes: int
     """An estimate; 0: nothing is to be done about machines."""
     prices_of: str
+    lost: Lost | None = None
+    """What stands at the vendors in no state; None: whoever gathered knew nothing of that."""
 
     @property
     def exit_code(self) -> int:
@@ -88,7 +91,12 @@ class Model:
         return {"kept": 0, "refused": 2, "failed": 1}[self.verdict]
 
 
-def compare(before: tuple[Document, Facts], after: tuple[Document, Facts], notes: Sequence[str] = ()) -> Model:
+def compare(
+    before: tuple[Document, Facts],
+    after: tuple[Document, Facts],
+    notes: Sequence[str] = (),
+    lost: Lost | None = None,
+) -> Model:
     """Make the model; the same input is the same model."""
     old, new = Tree(*before), Tree(*after)
     head = new.document
@@ -111,6 +119,7 @@ def compare(before: tuple[Document, Facts], after: tuple[Document, Facts], notes
         notes=(*notes, *_notes(old, new, found)),
         minutes=_minutes(new, found),
         prices_of=new.facts.prices_of,
+        lost=lost,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tasks.review import comment, facts, page
 from tasks.review.comparison import compare
 from tasks.review.document import Json, from_json
+from tasks.review.lost import of_stack
 from tasks.review.redaction import redacted_values
 
 VERSION = 1
@@ -15,12 +16,13 @@ FORMATS = ("markdown", "json", "terminal")
 
 
 def judge(request: Mapping[str, typing.Any], checkout: pathlib.Path) -> Json:
-    """Answer `{"base": …, "head": …, "notes": […], "format": …}`; the rules are those in `checkout`.
+    """Answer `{"base": …, "head": …, "notes": […], "format": …, "orphans": …}`; the rules are those in `checkout`.
 
     Raise GaxxError when there are none, ValueError for documents of another version.
     """
     base, head = from_json(request["base"]), from_json(request["head"])
-    model = compare((base, facts.ask(base, checkout)), (head, facts.ask(head, checkout)), request["notes"])
+    lost = of_stack(request["orphans"], head.stack) if request.get("orphans") else None
+    model = compare((base, facts.ask(base, checkout)), (head, facts.ask(head, checkout)), request["notes"], lost)
     answer: Json = {"version": VERSION, "exitCode": model.exit_code, "verdict": model.verdict}
     match request["format"]:
         case "json":

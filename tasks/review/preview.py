@@ -141,9 +141,9 @@ def _without_secrets(text: str, stack: str, project: str) -> dict[str, typing.An
 
     data = yaml.safe_load(text) or {}
     config = {str(key): _blanked(value) for key, value in (data.get("config") or {}).items()}
-    key = f"{project}:authorityKey"
-    if key in config:
-        config[key] = Authority.create(stack).pem
+    for key in (f"{project}:authorityKey", f"{project}:previousAuthorityKey"):
+        if key in config:
+            config[key] = Authority.create(stack).pem
     return {"config": config}
 
 

@@ -18,7 +18,7 @@ import sys
 from components import backend
 from components.errors import GaxxError
 from tasks import check, deploy, inventory, private
-from tasks.review import declared, plan, preview, repository, template_page
+from tasks.review import declared, orphans, plan, preview, repository, template_page
 from tasks.review.document import VERSION, Document, Json, Mode, from_json
 from tasks.review.judge import VERSION as JUDGE_VERSION
 from tasks.review.repository import Commit, Repository
@@ -115,7 +115,11 @@ def _reviews(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
                 # It would stand in the comment's first line, and be an argument.
                 message = f"{name!r} is no name of a stack; letters, digits, '.', '_' and '-' make one"
                 raise GaxxError(message)
-        found = [_review_one(name, before, after, wishes, notes) for name in names]
+        # What is lost is the project's, whatever stack is reviewed: looked for once, meanwhile.
+        lost = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(
+            orphans.look, root, static=wishes.static
+        )
+        found = [_review_one(name, before, after, wishes, notes, lost) for name in names]
         jobs = [] if wishes.stacks else template_page.changed(changed, after.project)
         return [*found, *([_review_jobs(jobs, before, after, wishes)] if jobs else [])]
 
@@ -158,7 +162,14 @@ def _notes(repo: Repository, base: Commit, head: Commit, changed: collections.ab
     return notes
 
 
-def _review_one(stack: str, before: _Side, after: _Side, wishes: Wishes, notes: list[str]) -> Reviewed:
+def _review_one(
+    stack: str,
+    before: _Side,
+    after: _Side,
+    wishes: Wishes,
+    notes: list[str],
+    lost: "concurrent.futures.Future[Json]",
+) -> Reviewed:
     pack = before.project / "policy"
     if not (pack / "PulumiPolicy.yaml").is_file():
         message = f"{before.name} has no policy pack to judge by (policy/PulumiPolicy.yaml)"
@@ -173,6 +184,7 @@ def _review_one(stack: str, before: _Side, after: _Side, wishes: Wishes, notes: 
             "head": head.result().to_json(),
             "notes": notes,
             "format": wishes.format,
+            "orphans": lost.result(),
         }
     answer = _ask(request, before.project)
     return Reviewed(stack, int(answer["exitCode"]), str(answer.get("text", "")), answer.get("model"))

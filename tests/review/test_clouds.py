@@ -62,8 +62,8 @@ def with_plugins(repository: TestRepository, tmp_path_factory: pytest.TempPathFa
 
 
 def told(comment: str) -> list[str]:
-    """A comment without its last line, which says how it came about."""
-    return comment.splitlines()[:-1]
+    """A comment without its last paragraphs, which say how it came about and who was not asked."""
+    return comment.partition("\n`BASE` → `HEAD`")[0].splitlines()
 
 
 @pytest.mark.parametrize(
