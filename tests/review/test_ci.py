@@ -25,7 +25,7 @@ PROGRAMS = re.compile(
     r"sudo apt-get (update|install) [a-z0-9 -]+"
     r"|make setup"
     r"|(python3|\.venv/bin/python) -m tasks\.ci\.(review|comment|operator)( [\w$\"/.-]+)*"
-    r"|\.venv/bin/gaxx (up|preview)( [\w$\"/.-]+)*"
+    r"|\.venv/bin/gaxx (up|preview|reap)( [\w$\"/.-]+)*"
 )
 
 
@@ -91,6 +91,25 @@ def test_only_the_protected_job_has_the_token_that_makes_machines() -> None:
     assert "secrets.LINODE_TOKEN" not in json.dumps(jobs["plan"])
     assert "secrets.LINODE_TOKEN" in json.dumps(jobs["apply"])
     assert workflow(path)["concurrency"] == {"group": "gaxx-apply-render", "cancel-in-progress": False}
+
+
+def test_the_hourly_reap_holds_up_no_update_and_alone_may_delete() -> None:
+    (path,) = [path for path in TEMPLATES if path.stem == "gaxx-drift-STACK"]
+    found = workflow(path)
+    jobs = found["jobs"]
+    # YAML reads the key `on` as a boolean.
+    crons = [entry["cron"] for entry in found[True]["schedule"]]
+
+    assert f"github.event.schedule == '{crons[0]}'" in jobs["drift"]["if"], "drift is a morning's, not an hour's"
+    assert "if" not in jobs["reap"]
+    assert crons[1].split()[1] == "*"
+    assert "concurrency" not in found, "a reap that waits with an update's runs would be replaced, or replace one"
+    assert jobs["drift"]["concurrency"]["group"] == "gaxx-apply-render"
+    assert jobs["reap"]["concurrency"] == {"group": "gaxx-reap", "cancel-in-progress": False}
+    assert (jobs["drift"]["environment"], jobs["reap"]["environment"]) == ("gaxx-plan", "gaxx-reap")
+    assert "secrets.LINODE_TOKEN" not in json.dumps(jobs["drift"])
+    assert jobs["reap"]["steps"][-1]["run"] == ".venv/bin/gaxx reap --yes"
+    assert {"LINODE_TOKEN", "VULTR_API_KEY"} <= set(jobs["reap"]["steps"][-1]["env"])
 
 
 def test_workflows_are_written_once_for_each_stack(tmp_path: pathlib.Path) -> None:
