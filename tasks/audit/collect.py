@@ -13,7 +13,7 @@ from components.errors import NodeError, Refused
 from components.inventory import Node
 from tasks import failure, identity, reach
 from tasks.audit.chain import Chain, Fault, Head, Line
-from tasks.audit.kept import Kept
+from tasks.audit.kept import Kept, locked
 from tasks.audit.sentences import printable
 from tasks.fanout import fan_out
 from tasks.inventory import Found, Stack
@@ -70,7 +70,8 @@ async def collect(
         kept = Kept.of(folder, node.name, node.machine_id)
         return await _one(way, node, kept, whole=whole, timeout_s=timeout_s)
 
-    answers = await fan_out(nodes, one, fanout=_FANOUT)
+    async with locked(folder, within_s=timeout_s):
+        answers = await fan_out(nodes, one, fanout=_FANOUT)
     if any(answer.error == failure.REFUSED_OR_DOWN for answer in answers):
         own = own_certificate_fault(me, found.inventory.authority_certificate)
         if own:
@@ -86,32 +87,32 @@ def exit_code(answers: collections.abc.Iterable[Collected]) -> int:
     return 5 if any(answer.error for answer in answers) else 0
 
 
-_FANOUT = 32
-"""Nodes at once: a trail is up to some ten MB in memory while it is checked."""
+_FANOUT = 8
+"""Nodes at once: of each, the digests of all its lines are in memory while they are compared; and to check them keeps
+one core busy anyway."""
 
 
 async def _one(way: reach.Reach, node: Node, kept: Kept, *, whole: bool, timeout_s: float) -> Collected:
-    with kept.locked():
-        seen = kept.head()
-        try:
-            async with way.open(node) as agent:
-                begin = 1 if whole or seen is None else seen.sequence
-                request = agent_pb2.AuditRequest(from_sequence=begin)
-                call = agent.stub.Audit(request, metadata=agent.metadata, timeout=timeout_s)
-                return await _take(call, node, kept, seen, whole=whole)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                return Collected(node.name, kept, error=f"no answer within {timeout_s:g} s", ending=Ending.UNREACHABLE)
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                text = "its agent is of a build that keeps no audit trail; `pulumi up` brings another"
-                return Collected(node.name, kept, error=text, ending=Ending.ERROR)
-            ending, text = failure.classify(error.code(), error.details() or "", started=False)
-            return Collected(node.name, kept, error=text, ending=ending)
-        except Refused as error:
-            return Collected(node.name, kept, error=error.message, ending=Ending.REFUSED)
-        except NodeError as error:
-            text = error.message.removeprefix(f"{node.name}: ")
-            return Collected(node.name, kept, error=text, ending=Ending.UNREACHABLE)
+    seen = kept.head()
+    try:
+        async with way.open(node) as agent:
+            begin = 1 if whole or seen is None else seen.sequence
+            request = agent_pb2.AuditRequest(from_sequence=begin)
+            call = agent.stub.Audit(request, metadata=agent.metadata, timeout=timeout_s)
+            return await _take(call, node, kept, seen, whole=whole)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return Collected(node.name, kept, error=f"no answer within {timeout_s:g} s", ending=Ending.UNREACHABLE)
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            text = "its agent is of a build that keeps no audit trail; `pulumi up` brings another"
+            return Collected(node.name, kept, error=text, ending=Ending.ERROR)
+        ending, text = failure.classify(error.code(), error.details() or "", started=False)
+        return Collected(node.name, kept, error=text, ending=ending)
+    except Refused as error:
+        return Collected(node.name, kept, error=error.message, ending=Ending.REFUSED)
+    except NodeError as error:
+        text = error.message.removeprefix(f"{node.name}: ")
+        return Collected(node.name, kept, error=text, ending=Ending.UNREACHABLE)
 
 
 async def _take(
@@ -125,30 +126,38 @@ async def _take(
     known = {line.sequence: line.sha256 for line in kept.lines() if line.sequence} if whole else {}
     known |= {seen.sequence: seen.sha256} if seen else {}
     chain = Chain(known, machine=node.machine_id)
-    lines: list[Line] = []
     head: Head | None = None
-    async for reply in replies:
-        if reply.WhichOneof("reply") == "head":
-            head = Head(reply.head.sequence, reply.head.sha256)
-            continue
-        *parts, rest = reply.lines.data.split(b"\n")
-        for offset, raw in enumerate([*parts, rest] if rest else parts):
-            lines.append(Line.read(printable(reply.lines.file), reply.lines.line + offset, raw))
-            chain.take(lines[-1])
-        if chain.fault is not None:
-            break
-    # Asked for the lines from one on, a node that begins behind it has dropped some, and must account for that.
-    hole = seen is not None and chain.first is not None and chain.first.sequence > seen.sequence
-    fault = chain.end(head, whole=whole or hole or seen is None)
-    if fault is None and head is None:
-        fault = Fault("", 0, "the node sent no head of its trail")
+    count = 0
+    with kept.incoming() as incoming:
+        async for reply in replies:
+            if reply.WhichOneof("reply") == "head":
+                head = Head(reply.head.sequence, reply.head.sha256)
+                continue
+            *parts, rest = reply.lines.data.split(b"\n")
+            for offset, raw in enumerate([*parts, rest] if rest else parts):
+                line = Line.read(printable(reply.lines.file), reply.lines.line + offset, raw)
+                count += 1
+                chain.take(line)
+                incoming.take(line)
+            if chain.fault is not None:
+                break
+        fault = _judge(chain, head, seen, whole=whole)
+        if fault is None and head is not None:
+            incoming.keep(head)
     notices = [f"{line.file}:{line.number}: {_gap(line)}" for line in chain.gaps]
     lost = chain.dropped_before - (seen.sequence if seen else 0)
     if fault is None and lost > 0:
         notices.append(f"{lost} lines were dropped from the full trail before they could be collected")
-    if fault is None and head is not None and lines:
-        kept.append(lines, head)
-    return Collected(node.name, kept, len(lines), head, seen, fault, tuple(notices))
+    return Collected(node.name, kept, count, head, seen, fault, tuple(notices))
+
+
+def _judge(chain: Chain, head: Head | None, seen: Head | None, *, whole: bool) -> Fault | None:
+    # Asked for the lines from one on, a node that begins behind it has dropped some, and must account for that.
+    hole = seen is not None and chain.first is not None and chain.first.sequence > seen.sequence
+    fault = chain.end(head, whole=whole or hole or seen is None)
+    if fault is None and head is None:
+        return Fault("", 0, "the node sent no head of its trail")
+    return fault
 
 
 def _gap(line: Line) -> str:

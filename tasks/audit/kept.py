@@ -4,6 +4,7 @@
                                          head.json              the last one: what a later trail must contain
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import fcntl
@@ -12,19 +13,24 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+import shutil
+import tempfile
+import typing
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from components.errors import GaxxError
 from tasks import private
 from tasks.audit.chain import Head, Line, Record, parse
 
+_ASK_AGAIN_S = 0.1
+_IN_MEMORY_BYTES = 4 * 1024 * 1024
 _NAME = "[0-9]" * 12 + ".jsonl"
 _TIME = re.compile(rb'\{"seq":[0-9]+,"time":"([^"]*)"')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kept:
-    """The lines of one machine's trail; hold `locked` while anything is done with them."""
+    """The lines of one machine's trail; hold the stack's lock (`locked`) while anything is added to them."""
 
     folder: pathlib.Path
 
@@ -38,17 +44,6 @@ class Kept:
         """Of all machines that these nodes have been, or of all nodes that the stack has had."""
         names = sorted(path.name for path in stack.glob("*")) if nodes is None else nodes
         return [(name, cls(folder)) for name in names for folder in sorted((stack / name).glob("*"))]
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes of this user from it."""
-        private.folder(self.folder)
-        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     def head(self) -> Head | None:
         """The last line that was collected; None before the first. Raise GaxxError when it cannot be read."""
@@ -65,11 +60,12 @@ class Kept:
         """What was collected, up to the head."""
         head = self.head()
         for path in self.files():
-            for number, raw in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
-                line = Line.read(path.name, number, raw)
-                yield line
-                if head is not None and line.sequence == head.sequence:
-                    return
+            with path.open("rb") as file:
+                for number, raw in enumerate(file, 1):
+                    line = Line.read(path.name, number, raw.rstrip(b"\n"))
+                    yield line
+                    if head is not None and line.sequence == head.sequence:
+                        return
 
     def records(self, since: str = "") -> Iterator[Record]:
         """What was collected, without asking whether it is whole; from a time on, as the lines write it."""
@@ -88,37 +84,84 @@ class Kept:
         """The files of lines, oldest first; more than one where the node had dropped what lay between."""
         return sorted(self.folder.glob(_NAME))
 
-    def append(self, lines: Iterable[Line], head: Head) -> None:
-        """Add lines that follow on what is there, or begin anew behind a hole; then remember the head."""
-        known = self.head()
-        files = self.files()
-        new = list(lines)
-        met = next((at for at, line in enumerate(new) if known and line.sequence == known.sequence), None)
-        if met is not None:
-            new = new[met + 1 :]
-        if not new:
+    @contextlib.contextmanager
+    def incoming(self) -> "Iterator[Incoming]":
+        """Take lines from the node; nothing of them is kept unless `keep` is called."""
+        private.folder(self.folder)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=str(self.folder)) as spool:
+            yield Incoming(self, spool)
+
+
+class Incoming:
+    """Lines of one node that are not known to be sound yet; those behind the head that was known are new."""
+
+    def __init__(self, kept: Kept, spool: typing.IO[bytes]) -> None:
+        self._kept, self._spool = kept, spool
+        self._known = kept.head()
+        self._is_new = self._known is None
+        self._follows = False
+        self._first = 0
+
+    def take(self, line: Line) -> None:
+        """Take the next line."""
+        if self._known is not None and not self._is_new:
+            if line.sequence == self._known.sequence:
+                self._is_new = self._follows = True
+                return
+            # The node had dropped what lay between: there is a hole.
+            self._is_new = line.sequence > self._known.sequence
+        if self._is_new:
+            self._first = self._first or line.sequence
+            self._spool.write(line.raw + b"\n")
+
+    def keep(self, head: Head) -> None:
+        """Keep what is new, and `head` as the last line."""
+        if not self._first:
             return
-        if met is not None and known is not None and files:
+        files = self._kept.files()
+        if self._follows and self._known is not None and files:
             path, how = files[-1], os.O_APPEND
-            _cut_after(path, known)
+            _cut_after(path, self._known)
         else:
-            first = next(line.sequence for line in new if line.sequence)
             # What stands there already is an interrupted collection's.
-            path, how = self.folder / f"{first:012}.jsonl", os.O_TRUNC
+            path, how = self._kept.folder / f"{self._first:012}.jsonl", os.O_TRUNC
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(b"".join(line.raw + b"\n" for line in new))
+            self._spool.seek(0)
+            shutil.copyfileobj(self._spool, file)
             file.flush()
             os.fsync(file.fileno())
-        private.replace(self.folder / "head.json", json.dumps(head._asdict()) + "\n")
+        private.replace(self._kept.folder / "head.json", json.dumps(head._asdict()) + "\n")
+
+
+@contextlib.asynccontextmanager
+async def locked(stack: pathlib.Path, *, within_s: float) -> AsyncIterator[None]:
+    """Keep other processes of this user from adding to a stack's trails; raise GaxxError when one takes too long."""
+    private.folder(stack)
+    descriptor = os.open(stack.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Not a blocking call: it would keep Ctrl-C waiting, too.
+        for _ in range(max(int(within_s / _ASK_AGAIN_S), 1)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_ASK_AGAIN_S)
+        else:
+            message = f"another `gaxx audit` has been collecting for more than {within_s:g} s"
+            raise GaxxError(message, hint=f"it holds {stack.with_suffix('.lock')}")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _cut_after(path: pathlib.Path, head: Head) -> None:
     """Drop what an interrupted collection had written behind the head."""
-    lines = path.read_bytes().split(b"\n")
-    for index in range(len(lines) - 1, -1, -1):
-        if Line.read(path.name, index + 1, lines[index]).sequence == head.sequence:
-            whole = sum(len(line) + 1 for line in lines[: index + 1])
-            if whole != path.stat().st_size:
-                os.truncate(path, whole)
-            return
+    end = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            end += len(raw)
+            if Line.read(path.name, number, raw.rstrip(b"\n")).sequence == head.sequence:
+                break
+    if end != path.stat().st_size:
+        os.truncate(path, end)

@@ -1,11 +1,16 @@
 """`gaxx audit` and `gaxx audit verify` over real nodes, whose files are edited, cut, reordered and rewritten."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import pathlib
+import socket
+import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,9 +19,6 @@ from components.authority import Authority
 from tasks import identity
 from tests.tasks.fleet import Fleet, fleet
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    import subprocess
 
 pytestmark = pytest.mark.engine
 
@@ -242,6 +244,47 @@ def test_a_node_that_does_not_answer_is_shown_as_it_was_last_collected(one: Flee
     assert [json.loads(line) for line in answer.stdout.splitlines()] == before
     assert b"gaxx: demo-1: connection refused; what it wrote up to line" in answer.stderr
     assert one.gaxx("audit", "verify").returncode == 5
+
+
+def test_a_flood_of_refused_handshakes_is_counted_and_not_written_one_by_one(one: Fleet) -> None:
+    node = one.machines["demo-1"].node
+    context = ssl.create_default_context(cadata=one.known.authority_certificate)
+    made = 0
+
+    def knock() -> None:
+        nonlocal made
+        made += 1
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((node.address, node.agent_port)) as plain,
+            context.wrap_socket(plain, server_hostname=node.tls_name) as tls,
+        ):
+            tls.recv(1)
+
+    def told() -> list[int]:
+        return [1 + line.get("unnoted_before", 0) for line in records(one.gaxx("audit", "--kind", "refused", "--json"))]
+
+    for _ in range(60):
+        knock()
+
+    def all_counted() -> bool:
+        # The count comes with the next line that is written.
+        knock()
+        return sum(told()) == made
+
+    until(all_counted)
+    assert len(told()) < made
+
+
+def test_two_who_collect_at_once_wait_for_each_other(three: Fleet) -> None:
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tasks.cli.main", "audit", "verify"],
+            cwd=three.root, env=three.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    assert [(process.communicate(timeout=60)[1], process.returncode) for process in both] == [(b"", 0)] * 3
 
 
 def test_a_file_is_checked_without_asking_anybody(one: Fleet, tmp_path: pathlib.Path) -> None:
