@@ -44,6 +44,7 @@ def checks(stack: str = "") -> collections.abc.Iterator[Check]:
     yield from _backend()
     yield from _operator_keys()
     yield _secrets_file()
+    yield from _credentials()
     yield _open_files()
     yield _disk()
     yield from _stack(stack)
@@ -162,6 +163,28 @@ def _secrets_file() -> Check:
     if not path.exists():
         return Check("secrets.env", "ok", "none")
     return _private_file("secrets.env", path, "")
+
+
+def _credentials() -> collections.abc.Iterator[Check]:
+    """Ask each vendor whose token is here what it may, by a call that changes nothing; without one nobody is asked."""
+    from components.vendors import TOKENS, vendor
+
+    for name, variable in TOKENS.items():
+        try:
+            api = vendor(name)
+            if api is None:
+                continue
+            found = api.credentials()
+        except GaxxError as error:
+            fix = error.hint or f"check {variable}, and that {name} can be reached from here"
+            yield Check(f"{name} token", "fail", error.message, fix)
+            continue
+        whose = f"of {found.account}" if found.account else "valid"
+        if found.lacking:
+            text = f"{whose}, but may not {', '.join(found.lacking)}"
+            yield Check(f"{name} token", "warn", text, f"to make machines, {variable} needs a token that may")
+        else:
+            yield Check(f"{name} token", "ok", f"{whose}, may all that fleets need")
 
 
 def _private_file(name: str, path: pathlib.Path, fix: str) -> Check:

@@ -6,7 +6,7 @@ import pytest
 
 from components import naming, rehearsal, vendors
 from components.errors import Refused
-from components.vendors import Found
+from components.vendors import Found, linode
 from components.vendors.found import utc, words
 
 WORDS = st.sampled_from(["gaxx", "other", "prod", "demo", "0123456789ab", "ffffffffffff", ""])
@@ -78,3 +78,18 @@ def test_a_rehearsal_is_believed_only_of_machines_on_this_computer(monkeypatch: 
 )
 def test_times_are_utc_whatever_the_vendor_says(written: str, read: str) -> None:
     assert utc(written) == read
+
+
+@pytest.mark.parametrize(
+    ("scopes", "lacking"),
+    [
+        (("*",), ()),
+        ((), ()),
+        (("linodes:read_write", "firewall:read_write", "vpc:read_write", "events:read_only"), ()),
+        (("linodes:read_write", "firewall:read_write", "vpc:read_write", "events:read_write"), ()),
+        (("linodes:read_only", "firewall:read_write", "vpc:read_write", "events:read_only"), ("linodes:read_write",)),
+        (("linodes:read_write",), ("firewall:read_write", "vpc:read_write", "events:read_only")),
+    ],
+)
+def test_what_a_token_of_linode_lacks_is_named(scopes: tuple[str, ...], lacking: tuple[str, ...]) -> None:
+    assert linode._lacking(scopes) == lacking
