@@ -40,6 +40,8 @@ class CloudDefaults:
     type_example: str
     image_pattern: str
     image_example: str
+    user_data_limit_bytes: int = 0
+    """0: none."""
     types: dict[str, MachineType] = dataclasses.field(default_factory=dict)
     """Empty: any type that fits the pattern; the vendor refuses the others."""
 
@@ -93,6 +95,7 @@ CLOUDS: dict[Cloud, CloudDefaults] = {
         type_example="g6-standard-2",
         image_pattern=r"(linode/[a-z]+[0-9][a-z0-9.-]*|private/[0-9]+)",
         image_example="linode/debian12",
+        user_data_limit_bytes=16 * 1024,
     ),
     "vultr": CloudDefaults(
         paid=True,
@@ -107,6 +110,7 @@ CLOUDS: dict[Cloud, CloudDefaults] = {
         type_example="vc2-2c-4gb",
         image_pattern=r"[0-9]+",
         image_example="2136",
+        user_data_limit_bytes=64 * 1024,
     ),
 }
 

@@ -28,7 +28,7 @@ class BootstrapIdentity(Declared):
     """The single-use secrets of a machine's user-data."""
 
     pulumi_type = "gaxx:index:BootstrapIdentity"
-    outputs = ("hostPrivateKey", "hostPublicKey", "userPrivateKey", "userPublicKey", "authoritySsh")
+    outputs = ("hostPrivateKey", "hostPublicKey", "userPrivateKey", "userPublicKey", "authoritySsh", "made")
 
 
 class LocalNode(Declared):
@@ -86,7 +86,7 @@ class Sweep(Declared):
     """Removes leftovers, last in a destroy."""
 
     pulumi_type = "gaxx:index:Sweep"
-    outputs = ("asked",)
+    outputs = ("asked", "seed")
 
 
 class CloudFirewall(Declared):

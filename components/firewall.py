@@ -35,7 +35,14 @@ class Firewall(pulumi.ComponentResource):
     rules: pulumi.Output[list[str]]
     """Each as `action protocol port from sources`."""
 
-    def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        args: FirewallArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        seed: pulumi.Output[str] | None = None,
+    ) -> None:
         fleet = _fleet(args)
         declared = rules(fleet)
         # Also as an input: a policy judges it before anything below is made, in clouds without a firewall too.
@@ -48,6 +55,7 @@ class Firewall(pulumi.ComponentResource):
             declared,
             label=naming.firewall_label(**whose, fleet=fleet.name),
             tags=naming.fleet_tags(**whose, fleet=fleet.name),
+            seed=pulumi.Output.from_input("") if seed is None else seed,
         )
         # Children do not inherit what their component depends on.
         child = pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None)

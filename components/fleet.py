@@ -4,9 +4,10 @@ from typing import Any, TypedDict
 
 import pulumi
 
-from components import bundle
+from components import bundle, naming
 from components.backend import backend_id, current_backend_url, project_root
 from components.clouds import cloud
+from components.clouds.base import Network, NetworkRequest
 from components.creation_pace import estimate
 from components.declared import Quorum, Sweep
 from components.errors import SettingsError
@@ -38,6 +39,8 @@ class FleetArgs(TypedDict):
     """Who may reach 8088 and 9091; default 10.0.0.0/8."""
     ssh_cidrs: list[str] | None
     """Who may reach 22."""
+    private_network: str | None
+    """Range of a network of its own in each region: 10.20.0.0/24; default none. linode and vultr only."""
     reach: str | None
     """ssh or direct."""
     packages: list[str] | None
@@ -76,8 +79,12 @@ class Fleet(pulumi.ComponentResource):
     ) -> None:
         fleet = parse_fleet(_entry(name, args))
         super().__init__("gaxx:index:Fleet", name, _judged(fleet), opts)
-        parts = parts or _own_parts(self, args, [fleet.cloud] if fleet.paid else [])
         source = cloud(fleet.cloud)
+        if parts is None:
+            faults = tuple((f"{fleet.name}.{key}", text) for key, text in source.faults(fleet))
+            if faults:
+                raise SettingsError(faults)
+            parts = _own_parts(self, args, [fleet.cloud] if fleet.paid else [])
         for notice in source.notices(fleet):
             pulumi.warn(notice, self)
         duration = estimate(fleet.cloud, fleet.nodes)
@@ -93,9 +100,14 @@ class Fleet(pulumi.ComponentResource):
             },
             # Deleted before the sweep, which takes what is left.
             pulumi.ResourceOptions(parent=self, depends_on=[parts.sweep]),
+            seed=parts.sweep.output("seed"),
         )
+        networks = _networks(self, fleet, parts)
         agent_source = bundle.source_digest()
-        nodes = [declare_node(self, fleet, index, parts, firewall, agent_source) for index in range(1, fleet.nodes + 1)]
+        nodes = [
+            declare_node(self, fleet, index, parts, firewall, networks, agent_source)
+            for index in range(1, fleet.nodes + 1)
+        ]
         self._settle(fleet, parts, nodes)
         self.register_outputs({"nodes": self.nodes, "missing": self.missing})
 
@@ -124,6 +136,30 @@ class Fleet(pulumi.ComponentResource):
         )
 
 
+def _networks(parent: Fleet, fleet: FleetSettings, parts: StackParts) -> dict[str, Network]:
+    """One private network in each region that gets a node, where the fleet declares one."""
+    if not fleet.private_network:
+        return {}
+    whose = {"project": pulumi.get_project(), "backend_id": parts.backend_id, "stack": pulumi.get_stack()}
+    made = {}
+    for region in dict.fromkeys(fleet.region(index) for index in range(1, fleet.nodes + 1)):
+        request = NetworkRequest(
+            f"{fleet.name}-{region}",
+            region,
+            fleet.private_network,
+            label=naming.network_label(**whose, fleet=fleet.name, region=region),
+            tags=naming.fleet_tags(**whose, fleet=fleet.name),
+            seed=parts.sweep.output("seed"),
+        )
+        # Deleted before the sweep, which takes what is left.
+        network = cloud(fleet.cloud).make_network(
+            request, pulumi.ResourceOptions(parent=parent, depends_on=[parts.sweep])
+        )
+        if network is not None:
+            made[region] = network
+    return made
+
+
 def _judged(fleet: FleetSettings) -> dict[str, Any]:
     """What a policy can refuse before any machine of the fleet is declared."""
     return {
@@ -132,6 +168,7 @@ def _judged(fleet: FleetSettings) -> dict[str, Any]:
         "type": fleet.type,
         "regions": list(fleet.regions),
         "image": fleet.image,
+        **({"privateNetwork": fleet.private_network} if fleet.private_network else {}),
     }
 
 
@@ -155,7 +192,7 @@ def _own_parts(fleet: Fleet, args: FleetArgs, clouds: list[str]) -> StackParts:
 
 
 def _entry(name: str, args: FleetArgs) -> dict[str, object]:
-    renamed = {"trusted_cidrs": "trustedCidrs", "ssh_cidrs": "sshCidrs"}
+    renamed = {"trusted_cidrs": "trustedCidrs", "ssh_cidrs": "sshCidrs", "private_network": "privateNetwork"}
     entry: dict[str, object] = {"name": name}
     for key, value in args.items():
         if value is not None and key not in {"operators", "ttl_s"}:

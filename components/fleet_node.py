@@ -1,6 +1,7 @@
 """One node of a fleet: its single-use secrets, its machine, its enrolment, and its entry in the inventory."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -8,7 +9,8 @@ import pulumi
 from components import naming
 from components.cloudinit import Bootstrap, render
 from components.clouds import cloud
-from components.clouds.base import Machine, MachineRequest
+from components.clouds.base import Machine, MachineRequest, Network
+from components.clouds.turns import in_turn
 from components.declared import BootstrapIdentity, Enrolment
 from components.firewall import Firewall
 from components.fleet_settings import FleetSettings
@@ -28,7 +30,13 @@ class DeclaredNode:
 
 
 def declare_node(
-    parent: pulumi.Resource, fleet: FleetSettings, index: int, parts: StackParts, firewall: Firewall, agent_source: str
+    parent: pulumi.Resource,
+    fleet: FleetSettings,
+    index: int,
+    parts: StackParts,
+    firewall: Firewall,
+    networks: Mapping[str, Network],
+    agent_source: str,
 ) -> DeclaredNode:
     """Declare node `index` (from 1) below `parent`."""
     child = pulumi.ResourceOptions(parent=parent)
@@ -58,10 +66,13 @@ def declare_node(
             fleet=fleet,
             index=index,
             region=region,
-            user_data=_user_data(identity),
+            user_data=in_turn(fleet.cloud, identity.output("made"), _user_data(identity)),
             label=naming.machine_label(**whose, fleet=fleet.name, index=index),
             tags=tags,
             stack_key=parts.stack_key,
+            seed=parts.sweep.output("seed"),
+            bootstrap_key=identity.output("userPublicKey"),
+            network=networks.get(region),
         ),
         firewall.made,
         # Deleted before the sweep, which takes what is left.

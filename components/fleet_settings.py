@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import ipaddress
 import re
 import typing
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from components.settings_reader import Reader, shown, suggestion
 CLOUD_NAMES: tuple[Cloud, ...] = typing.get_args(Cloud)
 REACHES: tuple[Reach, ...] = typing.get_args(Reach)
 NAME_LIMIT = 24
+_PRIVATE = tuple(ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+_LINODES_OWN = ipaddress.IPv4Network("192.168.128.0/17")
+_PREFIXES = range(16, 29)
 
 _NAME = re.compile(r"[a-z](?:-?[a-z0-9])*")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -30,6 +34,7 @@ _KEYS = (
     "image",
     "trustedCidrs",
     "sshCidrs",
+    "privateNetwork",
     "reach",
     "packages",
     "files",
@@ -56,6 +61,8 @@ class FleetSettings:
     image: str
     trusted_cidrs: tuple[str, ...]
     ssh_cidrs: tuple[str, ...]
+    private_network: str
+    """IPv4 range of a network of the fleet's own, one in each region; empty: none."""
     reach: Reach
     packages: tuple[str, ...]
     files: tuple[FileSpec, ...]
@@ -105,6 +112,7 @@ def read_fleet(entry: Reader, *, allowed_regions: tuple[str, ...]) -> FleetSetti
         image=_image(entry, cloud, row),
         trusted_cidrs=trusted,
         ssh_cidrs=_ssh_cidrs(entry, cloud, row),
+        private_network=_private_network(entry, cloud, row),
         reach=reach,
         packages=entry.checked("packages", (), _matching(_PACKAGE, "a Debian package", "ffmpeg or ffmpeg=7:5.1.6-0")),
         files=read_files(entry),
@@ -187,6 +195,26 @@ def _ssh_cidrs(entry: Reader, cloud: Cloud, row: CloudDefaults) -> tuple[str, ..
     if not networks and not entry.faults.below(entry.at("sshCidrs")):
         entry.add("sshCidrs", f"missing; {cloud} needs the address you connect from, such as [203.0.113.7/32]")
     return networks
+
+
+def _private_network(entry: Reader, cloud: Cloud, row: CloudDefaults) -> str:
+    text = entry.text("privateNetwork", "")
+    if not text:
+        return ""
+    right = "10.20.0.0/24, or another private range of /16 to /28, is"
+    if not row.paid:
+        entry.add("privateNetwork", f"{cloud} has no private networks; linode and vultr have")
+        return ""
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        entry.add("privateNetwork", f"{shown(text)} is no IPv4 range; {right}")
+        return ""
+    private = any(network.subnet_of(whole) for whole in _PRIVATE) and not network.overlaps(_LINODES_OWN)
+    if not private or network.prefixlen not in _PREFIXES:
+        entry.add("privateNetwork", f"{network} is no private range of /16 to /28 that is free at the vendors; {right}")
+        return ""
+    return str(network)
 
 
 def _cidrs(entry: Reader, key: str, default: tuple[str, ...], too_wide: str) -> tuple[str, ...]:

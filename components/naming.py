@@ -62,6 +62,12 @@ def firewall_label(*, project: str, backend_id: str, stack: str, fleet: str) -> 
     return _fitted(fleet, _FIREWALL_LABEL_LIMIT - _DIGEST_DIGITS - 1) + "-" + _digest(backend_id, project, stack)
 
 
+def network_label(*, project: str, backend_id: str, stack: str, fleet: str, region: str) -> str:
+    """A cloud's label of a fleet's private network in a region: as long as a machine's at most, of DNS's alphabet."""
+    digest = _digest(backend_id, project, stack)
+    return f"{_fitted(f'{fleet}-{region}', _MACHINE_LABEL_LIMIT - len(digest) - 1)}-{digest}"
+
+
 def tags(*, project: str, backend_id: str, stack: str, fleet: str, index: int, ttl: str, owner: str) -> tuple[str, ...]:
     """The tags of a machine, given in the call that creates it; sorted, nothing in them that is known only later."""
     values = (project, backend_id, stack, fleet, str(index), ttl, owner)

@@ -12,6 +12,7 @@ from pulumi.runtime.resource import register_resource_outputs
 
 from components.authority import Authority
 from components.backend import backend_id, current_backend_url, project_root
+from components.clouds import cloud
 from components.declared import InventoryDocument, Sweep
 from components.errors import GaxxError, SettingsError
 from components.fleet import Fleet
@@ -40,6 +41,7 @@ def declare(settings: Settings) -> None:
     if settings.paid and url.startswith("file://") and pathlib.Path(url.removeprefix("file://")).is_relative_to(root):
         pulumi.warn("the backend lies inside this clone, which is then the only thing that knows of the machines")
     key = stack_key(backend, settings.project, settings.stack)
+    _require_possible(settings)
     # Who may use it comes first: a stack without operators must not leave an authority behind.
     operators = settings.operators or (_embedded_operator(settings),)
     provider = _provider(settings, backend)
@@ -73,6 +75,17 @@ def declare(settings: Settings) -> None:
         pulumi.ResourceOptions(provider=provider, depends_on=fleets),
     )
     pulumi.export("inventory", pulumi.Output.secret(inventory.output("document")))
+
+
+def _require_possible(settings: Settings) -> None:
+    """Raise SettingsError with all that the clouds cannot do, before anything is made."""
+    faults = [
+        (f"gaxx:fleets[{index}].{key}", text)
+        for index, fleet in enumerate(settings.fleets)
+        for key, text in cloud(fleet.cloud).faults(fleet)
+    ]
+    if faults:
+        raise SettingsError(tuple(faults))
 
 
 def _principal(operator: OperatorSettings, certificate: typing.Any) -> dict[str, typing.Any]:
@@ -160,6 +173,7 @@ def _arguments(fleet: FleetSettings) -> typing.Any:
         "image": fleet.image,
         "trusted_cidrs": list(fleet.trusted_cidrs),
         "ssh_cidrs": list(fleet.ssh_cidrs),
+        "private_network": fleet.private_network or None,
         "reach": fleet.reach,
         "packages": list(fleet.packages),
         "files": {file.path: {"content": file.content, "mode": file.mode} for file in fleet.files},

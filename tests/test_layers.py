@@ -21,6 +21,7 @@ PURE = (
     "authority",
     "backend",
     "cloud_table",
+    "creation_pace",
     "errors",
     "firewall_rules",
     "fleet_settings",

@@ -18,9 +18,34 @@ class FirewallRequest:
     name: str
     rules: tuple[Rule, ...]
     label: str
-    """3 to 32 characters, unique in an account that several stacks share."""
+    """3 to 27 characters: what it is called begins with it."""
     tags: tuple[str, ...]
     """Whose it is."""
+    seed: Text
+    """Of what tells two tries to make the same thing apart; empty: nobody knows of one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NetworkRequest:
+    """A fleet's private network in one region to be made."""
+
+    name: str
+    region: str
+    cidr: str
+    label: str
+    """As a machine's: DNS's alphabet, 58 characters at most."""
+    tags: tuple[str, ...]
+    seed: Text
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network:
+    """A declared private network."""
+
+    id: Text
+    """The vendor's id of it."""
+    attached: pulumi.Output[typing.Any]
+    """What a machine names to be in it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,9 +69,13 @@ class MachineRequest:
     user_data: Text
     """Secret cloud-config text."""
     label: str
-    """The machine's name at the vendor and as a host: unique in an account, 63 characters at most."""
+    """The machine's name as a host, and what its name at the vendor begins with: 58 characters at most."""
     tags: tuple[str, ...]
     stack_key: str
+    seed: Text
+    bootstrap_key: Text
+    """The public half of the key that enrols it, once: of no use after that."""
+    network: Network | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +102,14 @@ class Cloud(typing.Protocol):
 
     def notices(self, fleet: FleetSettings) -> tuple[str, ...]:
         """What this cloud cannot do of what the fleet declares; said in the preview, never silently dropped."""
+        ...
+
+    def faults(self, fleet: FleetSettings) -> tuple[tuple[str, str], ...]:
+        """What cannot be, known before anything is made: (key of the fleet, what is wrong and what would be right)."""
+        ...
+
+    def make_network(self, request: NetworkRequest, opts: pulumi.ResourceOptions) -> Network | None:
+        """Declare a private network; None where the cloud has none."""
         ...
 
     def make_firewall(self, request: FirewallRequest, opts: pulumi.ResourceOptions) -> CloudFirewall | None:

@@ -3,7 +3,7 @@
 import pulumi
 
 from components.cloud_table import CLOUDS
-from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest
+from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest, NetworkRequest
 from components.declared import LocalNode
 from components.fleet_settings import FleetSettings
 
@@ -19,6 +19,15 @@ class Local:
         if fleet.packages:
             notices.append(f"packages of {fleet.name} are not installed: a local node uses what this computer has")
         return tuple(notices)
+
+    def faults(self, fleet: FleetSettings) -> tuple[tuple[str, str], ...]:
+        """What could be wrong is wrong in the settings already."""
+        del fleet
+        return ()
+
+    def make_network(self, request: NetworkRequest, opts: pulumi.ResourceOptions) -> None:
+        """None: settings refuse one."""
+        del request, opts
 
     def make_firewall(self, request: FirewallRequest, opts: pulumi.ResourceOptions) -> None:
         """None: a local node listens on loopback only, which is what keeps others out."""

@@ -3,7 +3,7 @@
 import pulumi
 
 from components.cloud_table import CLOUDS
-from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest
+from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest, NetworkRequest
 from components.declared import QemuNode
 from components.fleet_settings import FleetSettings
 
@@ -17,6 +17,15 @@ class Qemu:
         """Nothing that a fleet can declare is beyond it."""
         del fleet
         return ()
+
+    def faults(self, fleet: FleetSettings) -> tuple[tuple[str, str], ...]:
+        """What could be wrong is wrong in the settings already."""
+        del fleet
+        return ()
+
+    def make_network(self, request: NetworkRequest, opts: pulumi.ResourceOptions) -> None:
+        """None: settings refuse one."""
+        del request, opts
 
     def make_firewall(self, request: FirewallRequest, opts: pulumi.ResourceOptions) -> None:
         """None before the machine: only loopback leads to it, and to its sshd alone; its own nftables does the rest."""

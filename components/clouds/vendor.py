@@ -27,6 +27,7 @@ def enrolled_by(request: MachineRequest, vendor: Vendor, parent: pulumi.Resource
             "address": vendor.address,
             "label": request.label,
             "tags": list(request.tags),
+            "networkId": request.network.id if request.network else None,
         },
         pulumi.ResourceOptions(parent=parent),
     )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pulumi
 
-from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest
+from components.clouds import capabilities
+from components.clouds.base import CloudFirewall, FirewallRequest, Machine, MachineRequest, Network, NetworkRequest
 from components.clouds.vendor import Vendor, enrolled_by
 from components.declared import CloudFirewall as CloudRecord
 from components.firewall_rules import Rule
@@ -23,6 +24,26 @@ class Vultr:
             f"{fleet.name}: vultr's firewall has no deny rules; it closes 6060 by opening it to nobody",
             f"{fleet.name}: vultr encrypts no disks; what nodes write is readable by whoever has the disk",
         )
+
+    def faults(self, fleet: FleetSettings) -> tuple[tuple[str, str], ...]:
+        """Regions that there are not."""
+        return capabilities.vultr_faults(fleet)
+
+    def make_network(self, request: NetworkRequest, opts: pulumi.ResourceOptions) -> Network:
+        """Declare a VPC."""
+        import ediri_vultr as vultr
+
+        network = ipaddress.ip_network(request.cidr)
+        vpc = vultr.Vpc(
+            request.name,
+            region=request.region,
+            # VPCs have no tags.
+            description=" ".join(request.tags),
+            v4_subnet=str(network.network_address),
+            v4_subnet_mask=network.prefixlen,
+            opts=opts,
+        )
+        return Network(vpc.id, vpc.id)
 
     def make_firewall(self, request: FirewallRequest, opts: pulumi.ResourceOptions) -> CloudFirewall:
         """Declare the group and its rules; a rule cannot be changed, so each is named by what it says."""
@@ -59,6 +80,14 @@ class Vultr:
         """Declare the instance, in its group from the call that creates it, once the group's rules are there."""
         import ediri_vultr as vultr
 
+        # Vultr's own images know root alone until the user-data has closed it: to nobody's key but this one, and
+        # that opens nothing once the machine is enrolled. Keys have no tags: the comment says whose it is.
+        key = vultr.SSHKey(
+            f"{request.node}-key",
+            name=request.label,
+            ssh_key=request.bootstrap_key.apply(lambda line: " ".join([*line.split()[:2], *request.tags])),
+            opts=opts,
+        )
         instance = vultr.Instance(
             request.node,
             region=request.region,
@@ -68,6 +97,8 @@ class Vultr:
             hostname=request.label,
             tags=list(request.tags),
             firewall_group_id=firewall.resource.id if firewall else None,
+            ssh_key_ids=[key.id],
+            vpc_ids=[request.network.attached] if request.network else None,
             activation_email=False,
             backups="disabled",
             enable_ipv6=False,
@@ -76,7 +107,10 @@ class Vultr:
             opts=pulumi.ResourceOptions.merge(
                 opts,
                 pulumi.ResourceOptions(
-                    depends_on=list(firewall.parts) if firewall else None, delete_before_replace=True
+                    depends_on=list(firewall.parts) if firewall else None,
+                    delete_before_replace=True,
+                    # Another key comes with other user-data, which makes another machine anyway.
+                    ignore_changes=["sshKeyIds"],
                 ),
             ),
         )

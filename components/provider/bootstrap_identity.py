@@ -1,5 +1,6 @@
 """gaxx:index:BootstrapIdentity: the single-use secrets of a machine's user-data."""
 
+import time
 import typing
 from collections.abc import Mapping
 
@@ -41,6 +42,7 @@ class BootstrapIdentity(Resource):
         "userPublicKey": Property("string", "its public part"),
         "authoritySsh": Property("string", "the authority's key in OpenSSH's form"),
         "authorityFingerprint": Property("string", "sha256 of the authority's public key, hex"),
+        "made": Property("number", "when: seconds since 1970"),
     }
 
     def drift(self, context: Context, state: Properties) -> Difference:
@@ -63,6 +65,7 @@ class BootstrapIdentity(Resource):
                 "userPublicKey": user_public,
                 "authoritySsh": context.authority.ssh_public_key,
                 "authorityFingerprint": context.authority.fingerprint,
+                "made": time.time(),
             },
         )
 
@@ -77,7 +80,7 @@ class BootstrapIdentity(Resource):
     async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Nothing of it can change in place."""
         del context, resource_id, news
-        return {name: state[name] for name in self.outputs}
+        return {name: state[name] for name in self.outputs if name in state}
 
     async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
         """It exists in the state only."""

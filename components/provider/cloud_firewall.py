@@ -14,6 +14,7 @@ import typing
 from collections.abc import Mapping
 
 from components.errors import GaxxError
+from components.provider import standing
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
 from components.provider.wire import Properties
@@ -30,7 +31,7 @@ class CloudFirewall(Resource):
     pulumi_type = "gaxx:index:CloudFirewall"
     description = "A vendor's firewall group: no rule is in it that an interrupted update made and no state knows."
     inputs: typing.ClassVar[Mapping[str, Property]] = {
-        "cloud": Property("string", "vultr", replaces=True),
+        "cloud": Property("string", "linode or vultr", replaces=True),
         "firewallId": Property("string", "the vendor's id of the group", replaces=True),
     }
     outputs: typing.ClassVar[Mapping[str, Property]] = {
@@ -51,6 +52,7 @@ class CloudFirewall(Resource):
 
     async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
         """Look for rules that were not seen before, and ask the state about those."""
+        standing.known(context, "firewall", resource_id)
         api = vendor(state["cloud"])
         if not isinstance(api, VultrApi):
             return state

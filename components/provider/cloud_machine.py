@@ -8,6 +8,7 @@ from components import naming, rehearsal
 from components.cloudinit.user_data import BOOTSTRAP_USER, HELPER_COMMAND
 from components.errors import NodeError
 from components.ports import Port
+from components.provider import standing
 from components.provider.context import Context
 from components.provider.resource import Created, Property, Resource
 from components.provider.wire import Properties
@@ -34,6 +35,7 @@ class CloudMachine(Resource):
         "address": Property("string", "its public address", replaces=True),
         "label": Property("string", "what its label begins with"),
         "tags": Property("array", "its tags", items=Property("string", "a tag")),
+        "networkId": Property("string", "the vendor's id of its private network", required=False),
     }
     outputs: typing.ClassVar[Mapping[str, Property]] = {
         "created": Property("string", "when the vendor made it: RFC 3339, UTC"),
@@ -67,10 +69,13 @@ class CloudMachine(Resource):
 
     async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
         """Note whether the vendor still has it: a machine made in its place must not boot from the same secrets."""
+        standing.known(context, "machine", resource_id)
+        if state.get("networkId"):
+            standing.known(context, "network", state["networkId"])
         api = vendor(state["cloud"])
         if api is not None:
             try:
-                if not await context.blocking(api.exists, resource_id):
+                if not await standing.exists(context, api, resource_id):
                     _gone.add((context.stack, state["node"]))
             except VendorError as error:
                 # The vendor's own plugin asks the same, and says so when it cannot.

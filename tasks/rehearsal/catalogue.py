@@ -24,8 +24,14 @@ LINODE_REGIONS: dict[str, tuple[str, str]] = {
     "us-ord": ("us", "Chicago, IL"),
     "us-east": ("us", "Newark, NJ"),
     "ap-west": ("in", "Mumbai, IN"),
+    "ap-southeast": ("au", "Sydney, AU"),
 }
-LINODE_WITHOUT_METADATA = frozenset({"ap-west"})
+LINODE_WITHOUT = {
+    "Metadata": frozenset({"ap-west"}),
+    "VPCs": frozenset({"ap-west", "ap-southeast"}),
+    "Disk Encryption": frozenset({"ap-west", "ap-southeast"}),
+}
+"""Capability to the regions that lack it."""
 LINODE_DEARER = {"id-cgk": 1.2, "br-gru": 1.4}
 """Regions where each type costs more, by factor."""
 LINODE_TYPES = {

@@ -41,6 +41,9 @@ def instance(store: Store, wanted: Body) -> Order:
     firewall = wanted.get("firewall_id")
     if firewall is not None and str(firewall) not in store.firewalls:
         raise ApiError(400, "firewall_id is not valid", field="firewall_id")
+    bare = region in catalogue.LINODE_WITHOUT["Disk Encryption"]
+    if wanted.get("disk_encryption") == "enabled" and bare:
+        raise ApiError(400, "Disk encryption is not supported in this region", field="disk_encryption")
     return Order(
         vendor="linode",
         label=name,
@@ -52,7 +55,7 @@ def instance(store: Store, wanted: Body) -> Order:
         user_data=_user_data(wanted, region),
         attributes={
             "backups_enabled": bool(wanted.get("backups_enabled")),
-            "disk_encryption": wanted.get("disk_encryption") or "enabled",
+            "disk_encryption": wanted.get("disk_encryption") or ("disabled" if bare else "enabled"),
             "interface_generation": wanted.get("interface_generation") or "legacy_config",
             "swap_size": int(wanted.get("swap_size") or 512) if image else 0,
             "private_ip": bool(wanted.get("private_ip")),
@@ -166,7 +169,7 @@ def _user_data(wanted: Body, region: str) -> str:
     if not encoded:
         return ""
     field = "metadata.user_data"
-    if region in catalogue.LINODE_WITHOUT_METADATA:
+    if region in catalogue.LINODE_WITHOUT["Metadata"]:
         raise ApiError(400, "Metadata is not available in this region", field=field)
     try:
         decoded = base64.b64decode(encoded, validate=True)

@@ -220,7 +220,7 @@ def regions() -> list[Shape]:
             "label": label,
             "country": country,
             "capabilities": [
-                word for word in _CAPABILITIES if not (word == "Metadata" and name in catalogue.LINODE_WITHOUT_METADATA)
+                word for word in _CAPABILITIES if name not in catalogue.LINODE_WITHOUT.get(word, frozenset())
             ],
             "status": "ok",
             "site_type": "core",

@@ -57,6 +57,8 @@ class _Things:
         wanted = await body(request)
         if wanted.get("region") not in catalogue.LINODE_REGIONS:
             raise ApiError(400, "region is not valid", field="region")
+        if wanted["region"] in catalogue.LINODE_WITHOUT["VPCs"]:
+            raise ApiError(400, "VPCs are not available in this region", field="region")
         if any(other["label"] == wanted.get("label") for other in self._all("vpcs").values()):
             raise ApiError(400, "Label must be unique among your VPCs", field="label")
         kept = {"label": _label(wanted), "description": wanted.get("description", ""), "region": wanted["region"]}

@@ -1,10 +1,10 @@
 """Two documents, and what the pack reads out of them, as the model that a review shows. Pure."""
 
 import dataclasses
-import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 
+from components.creation_pace import minutes
 from tasks.review import changes, exposure
 from tasks.review.changes import Change, Op
 from tasks.review.document import Document, Fault, Violation
@@ -14,10 +14,6 @@ from tasks.review.lost import Lost
 from tasks.review.tree import Tree
 
 _JUDGED_LATER = "user-data-judged-later"
-_MACHINES_PER_MINUTE = {"linode": 20.0, "vultr": 20.0, "local": 60.0, "qemu": 2.0}
-"""How many a cloud makes: Linode about ten in half a minute; the others by users' reports and by measurement."""
-_BOOT_MINUTES = {"linode": 3.0, "vultr": 4.0, "local": 0.2, "qemu": 2.0}
-"""From the last create to its enrolment."""
 
 Verdict = typing.Literal["kept", "refused", "failed"]
 
@@ -219,12 +215,11 @@ def _without_ttl(tree: Tree) -> set[str]:
 
 
 def _minutes(new: Tree, found: Sequence[Change]) -> int:
-    """How long an update may take, rounded up; a deletion is not waited for by anybody."""
+    """About how long an update takes; a deletion is not waited for by anybody."""
     clouds = {node.name: node.cloud for node in new.nodes.values()}
     made: dict[str, int] = {}
     for change in found:
         cloud = clouds.get(change.node)
         if cloud and change.op in ("create", "replace"):
             made[cloud] = made.get(cloud, 0) + 1
-    longest = [count / _MACHINES_PER_MINUTE.get(c, 20.0) + _BOOT_MINUTES.get(c, 3.0) for c, count in made.items()]
-    return max(1, math.ceil(max(longest, default=0.0))) if found else 0
+    return minutes(made) if found else 0

@@ -8,7 +8,7 @@ import typing
 import pulumi
 
 from components.clouds import cloud
-from components.clouds.base import FirewallRequest, MachineRequest
+from components.clouds.base import FirewallRequest, MachineRequest, NetworkRequest
 from components.firewall import parse_fleet
 from components.firewall_rules import rules
 
@@ -33,7 +33,13 @@ class Recorded(pulumi.runtime.Mocks):
 
 def main(name: str) -> None:
     """Declare a machine and its firewall, and print their inputs by type."""
-    entry = {"name": "web", "cloud": name, "regions": ["ams"], "sshCidrs": ["203.0.113.7/32", "2001:db8::/64"]}
+    entry = {
+        "name": "web",
+        "cloud": name,
+        "regions": ["ams"],
+        "sshCidrs": ["203.0.113.7/32", "2001:db8::/64"],
+        "privateNetwork": "10.20.0.0/24",
+    }
     fleet = parse_fleet(typing.cast("dict[str, object]", entry))
     recorded = Recorded()
     asyncio.set_event_loop(asyncio.new_event_loop())
@@ -44,9 +50,16 @@ def main(name: str) -> None:
     def program() -> pulumi.Output[typing.Any]:
         source = cloud(name)
         opts = pulumi.ResourceOptions()
-        firewall = source.make_firewall(FirewallRequest("web", rules(fleet), "web-0123", tags), opts)
+        seed: pulumi.Output[str] = pulumi.Output.from_input("0123")
+        firewall = source.make_firewall(FirewallRequest("web", rules(fleet), "web-0123", tags, seed), opts)
+        network = source.make_network(
+            NetworkRequest("web-ams", "ams", fleet.private_network, "web-ams-0123", tags, seed), opts
+        )
         user_data: pulumi.Output[str] = pulumi.Output.from_input(USER_DATA)
-        request = MachineRequest("web-1", fleet, 1, "ams", user_data, "prod-web-1-0123", tags, "key")
+        key: pulumi.Output[str] = pulumi.Output.from_input("ssh-ed25519 AAAA")
+        request = MachineRequest(
+            "web-1", fleet, 1, "ams", user_data, "prod-web-1-0123", tags, "key", seed, key, network
+        )
         machine = source.make_machine(request, firewall, opts)
         return pulumi.Output.all(machine.machine_id)
 

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.clouds
 ARGS = {
     "linode:index/instance:Instance": ("pulumi_linode.instance", "InstanceArgs"),
     "linode:index/firewall:Firewall": ("pulumi_linode.firewall", "FirewallArgs"),
+    "linode:index/vpc:Vpc": ("pulumi_linode.vpc", "VpcArgs"),
+    "linode:index/vpcSubnet:VpcSubnet": ("pulumi_linode.vpc_subnet", "VpcSubnetInitArgs"),
+    "vultr:index/vpc:Vpc": ("ediri_vultr.vpc", "VpcArgs"),
+    "vultr:index/sSHKey:SSHKey": ("ediri_vultr.ssh_key", "SSHKeyArgs"),
     "vultr:index/instance:Instance": ("ediri_vultr.instance", "InstanceArgs"),
     "vultr:index/firewallGroup:FirewallGroup": ("ediri_vultr.firewall_group", "FirewallGroupArgs"),
     "vultr:index/firewallRule:FirewallRule": ("ediri_vultr.firewall_rule", "FirewallRuleArgs"),
@@ -70,6 +74,31 @@ def test_linode_gets_its_user_data_encoded_once_secret_and_no_password() -> None
     assert instance["diskEncryption"] == "enabled"
     assert instance.get("rootPass") is None
     assert instance["firewallId"] == 4711
+
+
+def test_machines_are_in_their_fleets_private_network() -> None:
+    linode, vultr = declared("linode"), declared("vultr")
+    public, private = linode["linode:index/instance:Instance"]["interfaces"]
+    assert (public["purpose"], public["primary"]) == ("public", True)
+    assert (private["purpose"], private["subnetId"]) == ("vpc", 4711)
+    assert linode["linode:index/vpcSubnet:VpcSubnet"]["ipv4"] == "10.20.0.0/24"
+    assert vultr["vultr:index/instance:Instance"]["vpcIds"] == ["4711"]
+    network = vultr["vultr:index/vpc:Vpc"]
+    assert (network["v4Subnet"], network["v4SubnetMask"]) == ("10.20.0.0", 24)
+    for words in (network["description"], linode["linode:index/vpc:Vpc"]["description"]):
+        assert words == "gaxx:fleet=web gaxx:stack=prod", "whose it is"
+
+
+def test_vultrs_root_gets_a_key_that_says_whose_it_is() -> None:
+    found = declared("vultr")
+    assert found["vultr:index/sSHKey:SSHKey"]["sshKey"] == "ssh-ed25519 AAAA gaxx:fleet=web gaxx:stack=prod"
+    assert found["vultr:index/instance:Instance"]["sshKeyIds"] == ["4711"]
+
+
+def test_linodes_labels_are_the_same_in_each_run_until_the_seed_changes() -> None:
+    labels = [declared.__wrapped__("linode")["linode:index/instance:Instance"]["label"] for _ in range(2)]
+    assert labels[0] == labels[1]
+    assert labels[0].startswith("prod-web-1-0123-")
 
 
 def test_vultr_gets_its_user_data_as_it_is_and_no_mail_is_sent() -> None:

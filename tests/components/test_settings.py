@@ -234,6 +234,7 @@ def test_a_longer_ttl_can_be_allowed_aloud() -> None:
         ({"nodes": True}, "nodes", "not a whole number"),
         ({"enough": 4}, "enough", "1 to 3"),
         ({"enough": 0}, "enough", "1 to 3"),
+        ({"privateNetwork": "10.20.0.0/24"}, "privateNetwork", "local has no private networks; linode and vultr have"),
         ({"type": "smal"}, "type", "did you mean small?"),
         ({"image": "debian"}, "image", "host is"),
         ({"regions": ["nl-ams"]}, "regions[0]", "not a region of local; local is"),
@@ -424,3 +425,16 @@ def outcome(values: dict[str, typing.Any]) -> Settings | SettingsError:
         return read(values)
     except SettingsError as error:
         return error
+
+
+@pytest.mark.parametrize("text", ["10.20.0.0/24", "172.31.0.0/16", "192.168.7.16/28"])
+def test_a_private_network_is_one_of_the_ranges_that_are_free_for_it(text: str) -> None:
+    assert read(with_fleet(PAID, privateNetwork=text)).fleets[0].private_network == text
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.0/8", "10.20.0.0/29", "10.20.0.1/24", "8.8.8.0/24", "192.168.200.0/24", "fd00::/64", "web"]
+)
+def test_other_ranges_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="privateNetwork"):
+        read(with_fleet(PAID, privateNetwork=text))

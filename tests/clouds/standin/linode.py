@@ -79,6 +79,7 @@ class Instance(Kind):
             "interface_generation": inputs.get("interfaceGeneration"),
             "metadata": {"user_data": inputs["metadatas"][0]["userData"]} if inputs.get("metadatas") else None,
             "firewall_id": int(inputs["firewallId"]) if inputs.get("firewallId") else None,
+            "interfaces": [self._interface(one) for one in inputs["interfaces"]] if inputs.get("interfaces") else None,
         }
         made = self._api.call(
             "POST", "linode/instances", {key: value for key, value in body.items() if value is not None}
@@ -122,6 +123,7 @@ class Instance(Kind):
             "specs": [{"vcpus": one["specs"]["vcpus"], "memory": one["specs"]["memory"]}],
             "alerts": {"cpu": one["alerts"]["cpu"]},
             "bootConfigLabel": configs[0]["label"],
+            "interfaces": [self._shown(one) for one in configs[0]["interfaces"]],
         }
 
     def update(self, resource_id: str, state: State, inputs: State) -> State:
@@ -129,6 +131,9 @@ class Instance(Kind):
         self._api.call("GET", path)
         if inputs["type"] != state["type"]:
             message = "this stand-in does not resize"
+            raise PluginError(message)
+        if len(inputs.get("interfaces") or ()) != len(state.get("interfaces") or ()):
+            message = "this stand-in connects nothing to a machine that runs"
             raise PluginError(message)
         changed = {key: inputs[key] for key in ("label", "tags") if key in inputs and inputs[key] != state.get(key)}
         if changed:
@@ -157,6 +162,13 @@ class Instance(Kind):
                 message = f"Error deleting instance {resource_id}"
                 raise PluginError(message)
             time.sleep(_POLL_S)
+
+    def _interface(self, one: State) -> State:
+        sent = {"purpose": one["purpose"], "primary": bool(one.get("primary"))}
+        return {**sent, **({"subnet_id": int(one["subnetId"])} if one.get("subnetId") else {})}
+
+    def _shown(self, one: State) -> State:
+        return {"purpose": one["purpose"], "primary": one["primary"], "subnetId": one["subnet_id"]}
 
 
 class Firewall(Kind):
@@ -238,11 +250,67 @@ class Firewall(Kind):
         return {**shown, **{f"{family}s": found for family, found in rule["addresses"].items()}}
 
 
+class Vpc(Kind):
+    """linode:index/vpc:Vpc."""
+
+    replaces: typing.ClassVar[frozenset[str]] = frozenset({"region"})
+
+    def __init__(self, api: Linode) -> None:
+        self._api = api
+
+    def create(self, inputs: State) -> Made:
+        made = self._api.call("POST", "vpcs", {key: inputs.get(key) for key in ("label", "description", "region")})
+        return Made(str(made["id"]), self.read(str(made["id"]), inputs) or {})
+
+    def read(self, resource_id: str, state: State) -> State | None:
+        del state
+        one = self._api.found(f"vpcs/{resource_id}")
+        return one and {key: one[key] for key in ("label", "description", "region")}
+
+    def update(self, resource_id: str, state: State, inputs: State) -> State:
+        del state
+        self._api.call("PUT", f"vpcs/{resource_id}", {key: inputs.get(key) for key in ("label", "description")})
+        return self.read(resource_id, inputs) or {}
+
+    def delete(self, resource_id: str, state: State) -> None:
+        del state
+        self._api.call("DELETE", f"vpcs/{resource_id}")
+
+
+class VpcSubnet(Kind):
+    """linode:index/vpcSubnet:VpcSubnet."""
+
+    replaces: typing.ClassVar[frozenset[str]] = frozenset({"vpcId", "ipv4"})
+
+    def __init__(self, api: Linode) -> None:
+        self._api = api
+
+    def create(self, inputs: State) -> Made:
+        wanted = {"label": inputs["label"], "ipv4": inputs["ipv4"]}
+        made = self._api.call("POST", f"vpcs/{int(inputs['vpcId'])}/subnets", wanted)
+        return Made(str(made["id"]), self.read(str(made["id"]), inputs) or {})
+
+    def read(self, resource_id: str, state: State) -> State | None:
+        one = self._api.found(f"vpcs/{int(state['vpcId'])}/subnets/{resource_id}")
+        return one and {"vpcId": state["vpcId"], "label": one["label"], "ipv4": one["ipv4"]}
+
+    def update(self, resource_id: str, state: State, inputs: State) -> State:
+        self._api.call("PUT", f"vpcs/{int(state['vpcId'])}/subnets/{resource_id}", {"label": inputs["label"]})
+        return self.read(resource_id, inputs) or {}
+
+    def delete(self, resource_id: str, state: State) -> None:
+        path = f"vpcs/{int(state['vpcId'])}/subnets/{resource_id}"
+        self._api.call("GET", path)
+        self._api.call("DELETE", path)
+
+
 def main() -> None:
     api = Linode()
     kinds: dict[str, Kind] = {
         "linode:index/instance:Instance": Instance(api),
         "linode:index/firewall:Firewall": Firewall(api),
+        "linode:index/vpc:Vpc": Vpc(api),
+        "linode:index/vpcSubnet:VpcSubnet": VpcSubnet(api),
     }
     serve(Plugin("6.8.0", kinds, api.configure))
 

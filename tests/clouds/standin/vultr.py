@@ -89,9 +89,9 @@ class Instance(Kind):
             return None
         one = answer["instance"]
         enabled = self._api.call("GET", f"instances/{resource_id}/backup-schedule")["backup_schedule"]["enabled"]
-        self._api.call("GET", f"instances/{resource_id}/vpcs")
+        networks = self._api.call("GET", f"instances/{resource_id}/vpcs")["vpcs"]
         self._api.call("GET", f"instances/{resource_id}/vpc2")
-        kept: State = {key: state[key] for key in ("label", "userData", "activationEmail") if key in state}
+        kept: State = {key: state[key] for key in ("label", "userData", "activationEmail", "sshKeyIds") if key in state}
         return {
             **kept,
             "region": one["region"],
@@ -100,6 +100,7 @@ class Instance(Kind):
             "tags": one["tags"],
             "hostname": one["hostname"],
             "firewallGroupId": one["firewall_group_id"],
+            "vpcIds": [network["id"] for network in networks],
             "userScheme": one["user_scheme"],
             "mainIp": one["main_ip"],
             "dateCreated": one["date_created"],
@@ -122,7 +123,9 @@ class Instance(Kind):
         return self.read(resource_id, inputs) or {}
 
     def delete(self, resource_id: str, state: State) -> None:
-        del state
+        if state.get("vpcIds"):
+            body = {"tags": None, "detach_vpc": state["vpcIds"], "ddos_protection": None}
+            self._api.call("PATCH", f"instances/{resource_id}", body)
         self._api.call("DELETE", f"instances/{resource_id}")
 
 
@@ -201,12 +204,90 @@ class Rule(Kind):
         self._api.call("DELETE", f"firewalls/{state['firewallGroupId']}/rules/{resource_id}")
 
 
+class Vpc(Kind):
+    """vultr:index/vpc:Vpc."""
+
+    replaces: typing.ClassVar[frozenset[str]] = frozenset({"region", "v4Subnet", "v4SubnetMask"})
+
+    def __init__(self, api: Vultr) -> None:
+        self._api = api
+
+    def create(self, inputs: State) -> Made:
+        body = {
+            "region": inputs["region"],
+            "description": inputs.get("description", ""),
+            "v4_subnet": inputs.get("v4Subnet", ""),
+            "v4_subnet_mask": int(inputs.get("v4SubnetMask", 0)),
+        }
+        made = self._api.call("POST", "vpcs", body)["vpc"]
+        return Made(made["id"], self.read(made["id"], inputs) or {})
+
+    def read(self, resource_id: str, state: State) -> State | None:
+        del state
+        answer = self._api.found(f"vpcs/{resource_id}", "Invalid VPC ID")
+        if answer is None:
+            return None
+        one = answer["vpc"]
+        return {
+            "region": one["region"],
+            "description": one["description"],
+            "v4Subnet": one["v4_subnet"],
+            "v4SubnetMask": one["v4_subnet_mask"],
+        }
+
+    def update(self, resource_id: str, state: State, inputs: State) -> State:
+        del state
+        self._api.call("PUT", f"vpcs/{resource_id}", {"description": inputs.get("description", "")})
+        return self.read(resource_id, inputs) or {}
+
+    def delete(self, resource_id: str, state: State) -> None:
+        del state
+        deadline = time.monotonic() + _CREATE_LIMIT_S
+        while True:
+            try:
+                self._api.call("DELETE", f"vpcs/{resource_id}")
+            except CallError as error:
+                if "attached to this VPC network" not in error.text or time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return
+
+
+class Key(Kind):
+    """vultr:index/sSHKey:SSHKey."""
+
+    def __init__(self, api: Vultr) -> None:
+        self._api = api
+
+    def create(self, inputs: State) -> Made:
+        made = self._api.call("POST", "ssh-keys", {"name": inputs["name"], "ssh_key": inputs["sshKey"]})["ssh_key"]
+        return Made(made["id"], self.read(made["id"], inputs) or {})
+
+    def read(self, resource_id: str, state: State) -> State | None:
+        del state
+        answer = self._api.found(f"ssh-keys/{resource_id}", "Invalid ssh key")
+        return answer and {"name": answer["ssh_key"]["name"], "sshKey": answer["ssh_key"]["ssh_key"]}
+
+    def update(self, resource_id: str, state: State, inputs: State) -> State:
+        wanted = {"name": inputs["name"], "ssh_key": inputs["sshKey"]}
+        was = {"name": state.get("name"), "ssh_key": state.get("sshKey")}
+        self._api.call("PATCH", f"ssh-keys/{resource_id}", {k: v for k, v in wanted.items() if v != was[k]})
+        return self.read(resource_id, inputs) or {}
+
+    def delete(self, resource_id: str, state: State) -> None:
+        del state
+        self._api.call("DELETE", f"ssh-keys/{resource_id}")
+
+
 def main() -> None:
     api = Vultr()
     kinds: dict[str, Kind] = {
         "vultr:index/instance:Instance": Instance(api),
         "vultr:index/firewallGroup:FirewallGroup": Group(api),
         "vultr:index/firewallRule:FirewallRule": Rule(api),
+        "vultr:index/vpc:Vpc": Vpc(api),
+        "vultr:index/sSHKey:SSHKey": Key(api),
     }
     serve(Plugin("2.27.1", kinds, api.configure))
 
