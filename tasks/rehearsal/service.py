@@ -208,6 +208,8 @@ def _listener(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((ADDRESS, port))
+        # From now on whoever calls is kept waiting, not sent away.
+        listener.listen()
     except OSError as error:
         listener.close()
         message = f"{ADDRESS}:{port}: {error.strerror}"

@@ -72,8 +72,7 @@ class Vultr:
         return JSONResponse({"account": account})
 
     async def _instances(self, request: Request) -> Response:
-        now = self.store.clock()
-        found = [vultr_shapes.instance(one, now) for one in self.store.instances("vultr")]
+        found = [vultr_shapes.instance(one, self.store) for one in self.store.instances("vultr")]
         for key in ("label", "main_ip", "region", "hostname", "firewall_group_id"):
             wanted = request.query_params.get(key)
             found = [one for one in found if not wanted or one[key] == wanted]
@@ -84,12 +83,12 @@ class Vultr:
         order = vultr_orders.instance(self.store, await body(request))
         instance = self.store.create(order, **self.edge.faults.boot())
         self._life.begin(instance)
-        shape = vultr_shapes.instance(instance, self.store.clock())
+        shape = vultr_shapes.instance(instance, self.store)
         # An address is known, and shown, only once the machine is provisioned.
         return JSONResponse({"instance": {**shape, "main_ip": "0.0.0.0", "default_password": ""}}, 202)  # noqa: S104
 
     async def _show(self, request: Request) -> Response:
-        return JSONResponse({"instance": vultr_shapes.instance(self._one(request), self.store.clock())})
+        return JSONResponse({"instance": vultr_shapes.instance(self._one(request), self.store)})
 
     async def _change(self, request: Request) -> Response:
         instance, wanted = self._one(request), await body(request)
@@ -110,7 +109,7 @@ class Vultr:
         if wanted.get("backups") is not None:
             instance.attributes["backups"] = wanted["backups"] == "enabled"
         instance.updated = self.store.clock()
-        return JSONResponse({"instance": vultr_shapes.instance(instance, self.store.clock())}, 202)
+        return JSONResponse({"instance": vultr_shapes.instance(instance, self.store)}, 202)
 
     async def _delete(self, request: Request) -> Response:
         instance = self._one(request)

@@ -36,10 +36,10 @@ def wrapped(key: str, entries: Sequence[Shape]) -> Shape:
     return {key: list(entries), "meta": meta(len(entries))}
 
 
-def instance(one: Instance, now: float) -> Shape:
+def instance(one: Instance, store: Store) -> Shape:
     """An instance."""
     plan = catalogue.VULTR_PLANS[one.type]
-    status, power, server = _STATES[one.phase(now)]
+    status, power, server = _STATES[one.phase(store.clock())]
     os_name, _ = catalogue.VULTR_IMAGES[int(one.image)]
     return {
         "id": one.id,
@@ -74,8 +74,13 @@ def instance(one: Instance, now: float) -> Shape:
         "features": list(one.attributes["features"]),
         "user_scheme": one.attributes["user_scheme"],
         "pending_charges": 0.01,
-        "vpcs": list(one.attributes["vpcs"]),
+        "vpcs": [{"id": network, "subnet": _subnet(network, store)} for network in one.attributes["vpcs"]],
     }
+
+
+def _subnet(network: str, store: Store) -> str:
+    found = store.kind("vultr", "vpcs").get(network)
+    return f"{found['v4_subnet']}/{found['v4_subnet_mask']}" if found else ""
 
 
 def firewall(one: Firewall, store: Store) -> Shape:
