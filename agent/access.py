@@ -50,7 +50,7 @@ class Access:
         self._tokens = tokens
         self._require_mtls = require_mtls
         self._count = count
-        self._trail = trail
+        self._refusals = audit_events.Refusals(trail)
         self._connections = audit_events.Connections(trail)
         self._live: dict[asyncio.Task[Any], tuple[str, Mapping[str, Any], str, str]] = {}
         self._revoked: dict[asyncio.Task[Any], Denied] = {}
@@ -141,7 +141,7 @@ class Access:
     def record(self, denied: Denied, method: str, peer: str) -> None:
         """Count, log and note one refusal."""
         self._count(denied.reason)
-        audit_events.refused(self._trail, denied, method, peer)
+        self._refusals.add(denied, method, peer)
         _audit.warning(
             "refused: %s",
             denied.message,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.audit import Trail
+from agent.audit_limit import Limit
 from agent.denied import Denied
 from agent.manifest import Manifest, Principal
 from agent.peer import read_peer
@@ -42,16 +43,26 @@ class Connections:
         )
 
 
-def refused(trail: Trail, denied: Denied, method: str, peer: str) -> None:
-    """Note a call that was refused."""
-    trail.note(
-        "refused",
-        reason=denied.reason,
-        why=denied.message,
-        principal=denied.name,
-        call=method.rpartition("/")[2],
-        peer=plain_peer(peer),
-    )
+class Refusals:
+    """Notes calls and handshakes that were refused, so many a second."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self._limit = Limit()
+
+    def add(self, denied: Denied, method: str, peer: str) -> None:
+        """Note one."""
+        more = self._limit.passes()
+        if more is not None:
+            self._trail.note(
+                "refused",
+                reason=denied.reason,
+                why=denied.message,
+                principal=denied.name,
+                call=method.rpartition("/")[2],
+                peer=plain_peer(peer),
+                **more,
+            )
 
 
 def settings_changed(trail: Trail, before: Manifest, after: Manifest, *, certificate: int | None) -> None:

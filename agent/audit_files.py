@@ -85,16 +85,17 @@ class Files:
             self._drain()
             return
         self._append_to(names[-1])
-        whole, torn = _last_lines(self.folder, names)
+        whole, torn, is_ended = _last_lines(self.folder, names)
         self.head = whole
-        if torn and _continues(torn, whole):
-            # All of the line came to the disk but its newline.
+        if not is_ended:
             self._unwritten += b"\n"
-            self.head = Head(whole.sequence + 1, hashlib.sha256(torn).hexdigest())
+        if torn and _continues(torn[-1], whole):
+            # All of the line came to the disk but its newline; what is torn before it, it accounts for.
+            self.head = Head(whole.sequence + 1, hashlib.sha256(torn[-1]).hexdigest())
         elif torn:
-            self._unwritten += b"\n"
-            self._say("gap", why="torn", torn_bytes=len(torn), torn_sha256=hashlib.sha256(torn).hexdigest())
-        if not whole.sequence:
+            digests = [hashlib.sha256(line).hexdigest() for line in torn]
+            self._say("gap", why="torn", torn_bytes=sum(map(len, torn)), torn_sha256=digests, **self._whose)
+        if not self.head.sequence:
             # The file was made, and then nothing came.
             self._begin()
         self._drain()
@@ -281,17 +282,21 @@ def _skip(block: bytes, sequence: int) -> tuple[int, bytes]:
     return len(lines), b""
 
 
-def _last_lines(folder: Path, names: list[str]) -> tuple[Head, bytes]:
-    """Return the last whole line that can be read, and what stands unended after the last newline."""
-    torn: bytes | None = None
+def _last_lines(folder: Path, names: list[str]) -> tuple[Head, list[bytes], bool]:
+    """Return the last line that can be read, what stands behind it, and whether that ends with a newline."""
+    torn: list[bytes] = []
+    is_ended = True
     for name in reversed(names):
-        whole, _, tail = (folder / name).read_bytes().rpartition(b"\n")
-        torn = tail if torn is None else torn
-        for line in reversed(whole.split(b"\n")):
+        *lines, tail = (folder / name).read_bytes().split(b"\n")
+        if tail:
+            lines.append(tail)
+            is_ended = False
+        for line in reversed(lines):
             sequence = _parsed(line).get("seq")
-            if isinstance(sequence, int):
-                return Head(sequence, hashlib.sha256(line).hexdigest()), torn
-    return Head(0, FIRST_PREV), torn or b""
+            if isinstance(sequence, int) and (line is not tail or not tail):
+                return Head(sequence, hashlib.sha256(line).hexdigest()), torn, is_ended
+            torn.insert(0, line)
+    return Head(0, FIRST_PREV), torn, is_ended
 
 
 def _continues(line: bytes, head: Head) -> bool:

@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agent.audit import Trail
+from agent.audit_limit import Limit
 from agent.audit_lines import stamp
 
 _log = logging.getLogger("gaxx.agent")
@@ -23,8 +23,6 @@ _log = logging.getLogger("gaxx.agent")
 JOURNAL = "journal"
 POLL_S = 1.0
 AGAIN_S = 5.0
-REFUSED_A_SECOND = 10
-"""More refused logins in one second are counted but not noted one by one."""
 _READ_BYTES = 1024 * 1024
 
 # The fields with a _ are the kernel's word on who has spoken: anybody may call himself sshd, only root's sshd is it.
@@ -47,9 +45,7 @@ class Sessions:
     def __init__(self, trail: Trail) -> None:
         self._trail = trail
         self._open: dict[str, dict[str, object]] = {}
-        self._second = 0
-        self._in_second = 0
-        self._unnoted = 0
+        self._limit = Limit()
 
     def take(self, message: str, *, pid: str = "", **extra: object) -> None:
         """Take one line; `pid` is sshd's where it is known, `extra` goes into the note."""
@@ -71,18 +67,11 @@ class Sessions:
             self._trail.note("ssh", event="end", **whose, **extra)
 
     def _refused(self, found: "re.Match[str]", message: str, extra: dict[str, object]) -> None:
-        now = int(time.monotonic())
-        if now != self._second:
-            self._second, self._in_second = now, 0
-        self._in_second += 1
-        if self._in_second > REFUSED_A_SECOND:
-            self._unnoted += 1
-            return
-        more = {"unnoted_before": self._unnoted} if self._unnoted else {}
-        self._unnoted = 0
-        self._trail.note(
-            "ssh", event="refused", user=found["user"] or "", peer=_peer(found), why=message, **more, **extra
-        )
+        more = self._limit.passes()
+        if more is not None:
+            self._trail.note(
+                "ssh", event="refused", user=found["user"] or "", peer=_peer(found), why=message, **more, **extra
+            )
 
 
 class SshLog:

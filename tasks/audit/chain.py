@@ -17,6 +17,8 @@ FIRST_PREV = "0" * 64
 
 Record = dict[str, typing.Any]
 
+_MOST_TORN = 64
+
 _NAME = re.compile(r"([0-9]{12})\.jsonl$")
 
 
@@ -79,7 +81,7 @@ class Chain:
         """Lines that say that something is missing before them, and why."""
         self._known = known or {}
         self._machine = machine
-        self._torn: Line | None = None
+        self._torn: list[Line] = []
         self._odd: tuple[Line, Line] | None = None
         """Two lines that do not fit: the one after them tells which of the two is not what it was."""
         self._dropped: dict[int, str] = {}
@@ -116,14 +118,15 @@ class Chain:
         return after.fault(f"line {after.sequence} does not follow from the one before: it has been changed")
 
     def _check(self, line: Line) -> Fault | None:
-        if self._torn is not None:
-            torn, self._torn = self._torn, None
-            if line.record.get("kind") != "gap" or line.record.get("torn_sha256") != torn.sha256:
-                return torn.fault("this is no line of the trail, and the next one does not account for it")
-        elif not line.sequence:
+        if not line.sequence and len(self._torn) < _MOST_TORN:
             # Torn by a kill, perhaps: then the next line says so.
-            self._torn = line
+            self._torn.append(line)
             return None
+        if self._torn:
+            torn, self._torn = self._torn, []
+            told = line.record.get("torn_sha256") if line.record.get("kind") == "gap" else None
+            if told != [one.sha256 for one in torn]:
+                return torn[0].fault("this is no line of the trail, and the next one does not account for it")
         return self._check_place(line) or self._check_words(line)
 
     def _check_place(self, line: Line) -> Fault | None:
@@ -162,8 +165,8 @@ class Chain:
         return None
 
     def _check_end(self, head: Head | None) -> Fault | None:
-        if self._torn is not None:
-            return self._torn.fault("the trail ends in the middle of a line, or with what is no line of it")
+        if self._torn:
+            return self._torn[0].fault("the trail ends in the middle of a line, or with what is no line of it")
         last, seen = self.last, max(self._known, default=0)
         if last is None:
             return Fault("", 0, f"no line is left of {max(seen, head.sequence if head else 0)}")

@@ -3,16 +3,22 @@
 import hashlib
 import json
 import resource
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.audit_files import Files, Head
 from agent.audit_lines import Record
 from tasks.audit import chain
+from tests.waiting import until
 
 
 @contextmanager
@@ -84,7 +90,7 @@ def test_a_torn_line_stays_and_the_next_one_accounts_for_it(tmp_path: Path, cut:
     lines = records(tmp_path)
     assert [line["kind"] for line in lines] == ["chain", "file", "gap", "file"]
     torn = hashlib.sha256(last[:cut]).hexdigest()
-    assert (lines[2]["why"], lines[2]["torn_bytes"], lines[2]["torn_sha256"]) == ("torn", cut, torn)
+    assert (lines[2]["why"], lines[2]["torn_bytes"], lines[2]["torn_sha256"]) == ("torn", cut, [torn])
     assert last[:cut] in raw(tmp_path), "nothing is ever taken away"
     assert fault(tmp_path, head) is None
 
@@ -99,6 +105,49 @@ def test_a_line_that_lacks_nothing_but_its_newline_is_not_torn(tmp_path: Path) -
         head = files.head
     assert [record["kind"] for record in records(tmp_path)] == ["chain", "file", "file"]
     assert fault(tmp_path, head) is None
+
+
+@given(st.integers(0, 1500), st.integers(0, 1500))
+def test_wherever_the_power_was_cut_the_trail_goes_on_and_is_whole(once: int, again: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "000000000001.jsonl"
+        with trail(Path(folder)) as files:
+            note(files, *"abcde")
+        for cut in (once, again):
+            path.write_bytes(path.read_bytes()[:cut])
+            with trail(Path(folder)) as files:
+                note(files, "f", "g")
+                head = files.head
+            assert fault(Path(folder), head) is None
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from agent.audit_files import Files
+from agent.audit_lines import Record
+files = Files(Path(sys.argv[1]), limit_bytes=20_000)
+files.open(node="demo-1", machine="m-1")
+while True:
+    files.append(Record(1e9, "file", {"path": "x" * at}) for at in range(100))
+"""
+
+
+def test_a_writer_that_is_killed_leaves_a_trail_that_goes_on(tmp_path: Path) -> None:
+    for _ in range(5):
+        before = raw_size(tmp_path)
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path])
+        until(lambda before=before: raw_size(tmp_path) != before)  # type: ignore[misc]
+        writer.kill()
+        writer.wait()
+    with trail(tmp_path) as files:
+        head = files.head
+    assert fault(tmp_path, head) is None
+
+
+def raw_size(folder: Path) -> tuple[str, int]:
+    path = max(folder.glob("*.jsonl"), default=None)
+    return (path.name, path.stat().st_size) if path else ("", 0)
 
 
 def test_a_file_that_was_made_and_never_written_is_begun(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_trail_that_was_written_anew_is_found_by_what_was_collected_in_its_fir
 def test_a_torn_line_that_the_next_one_accounts_for_is_no_fault_and_is_told() -> None:
     torn = b'{"seq":3,"time":"2026'
     before = linked({}, {})
-    gap = {"seq": 3, "kind": "gap", "why": "torn", "torn_sha256": sha256(torn), "prev": sha256(before[-1])}
+    gap = {"seq": 3, "kind": "gap", "why": "torn", "torn_sha256": [sha256(torn)], "prev": sha256(before[-1])}
     line = json.dumps(gap).encode()
     assert fault_in([*before, torn, line], Head(3, sha256(line))) is None
     other = fault_in([*before, torn + b"x", line], Head(3, sha256(line)))
