@@ -3,7 +3,7 @@
 from tasks import words
 from tasks.audit.chain import Record
 
-KINDS = ("chain", "gap", "agent", "settings", "connection", "refused", "command", "run", "item", "file", "ssh")
+_LARGEST_BYTES = 1 << 63
 
 
 def sentence(record: Record) -> str:
@@ -131,7 +131,7 @@ def _file(record: Record) -> str:
     if record.get("fault"):
         return f"{_get(record, 'event')} {_get(record, 'path')} failed: {_get(record, 'fault')}"
     size = record.get("bytes")
-    told = f", {words.size(size)}" if isinstance(size, int) else ""
+    told = f", {words.size(size)}" if isinstance(size, int) and 0 <= size < _LARGEST_BYTES else ""
     return f"{_get(record, 'event')} {_get(record, 'path')}{told}, sha256 {_get(record, 'sha256')[:16]}"
 
 

@@ -29,7 +29,7 @@ class Wanted:
 
     def __contains__(self, record: Record) -> bool:
         """Whether a line is among them."""
-        if self.kinds and record.get("kind") not in self.kinds:
+        if self.kinds and str(record.get("kind")) not in self.kinds:
             return False
         if self.principals and who(record) not in self.principals:
             return False

@@ -6,20 +6,21 @@ import sys
 import typing
 
 import click
+from click.core import ParameterSource
 
 from tasks.cli.options import find, json_option, nodes_option, print_json, stack_option, table
 
 if typing.TYPE_CHECKING:
     from tasks.audit.collect import Collected
 
-_KINDS = ("chain", "gap", "agent", "settings", "connection", "refused", "command", "run", "item", "file", "ssh")
+KINDS = ("chain", "gap", "agent", "settings", "connection", "refused", "command", "run", "item", "file", "ssh")
 
 
 @click.group("audit", invoke_without_command=True)
 @stack_option
 @nodes_option
 @click.option("--since", default="", metavar="WHEN", help="Only what is newer: 10m, 2h, 1d, or a time.")
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only lines of this kind; repeatable.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only lines of this kind; repeatable.")
 @click.option("--principal", "principals", multiple=True, metavar="NAME", help="Only what NAME did; repeatable.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=60, show_default=True, metavar="S")
 @json_option
@@ -41,6 +42,10 @@ def audit_command(
     answer are shown as they were last collected; exit 5 then, and 2 when a trail is not what it was.
     """
     if context.invoked_subcommand is not None:
+        given = [name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+        if given:
+            message = f"options of `gaxx audit {context.invoked_subcommand}` stand behind {context.invoked_subcommand}"
+            raise click.UsageError(message)
         return 0
     from tasks.audit import collect, show
     from tasks.audit.kept import Kept
