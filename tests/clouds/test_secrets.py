@@ -1,4 +1,4 @@
-"""Tokens stay in the environment; what is deleted behind our back is made anew; strangers' machines are left alone."""
+"""Tokens stay in the environment, and are no process's argument; what is deleted behind our back is made anew; strangers' machines are left alone."""
 
 import base64
 import os
@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from tests.clouds.rehearsed import STACK, Rehearsed, linode, vultr
+from tests.stack.test_secrets import sampled_command_lines
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(300)]
 
@@ -15,7 +16,10 @@ def test_tokens_are_nowhere_and_lost_machines_come_back_and_strangers_stay(rehea
     project, accounts = rehearsed.project, rehearsed.accounts
     tokens = [accounts.variables["LINODE_TOKEN"], accounts.variables["VULTR_API_KEY"]]
     rehearsed.create(linode(1), vultr(1))
-    said = project.pulumi("up", "--yes", "--diff").text
+    with sampled_command_lines() as lines:
+        said = project.pulumi("up", "--yes", "--diff").text
+    assert any(b"standin.linode" in line for line in lines), "one looked often enough"
+    assert any(b"exec(compile(" in line for line in lines), "also at what lives for a moment"
     # Pulumi's own trace shows secret properties to whoever asks for it; a token is no property.
     traced = project.pulumi("preview", "--logtostderr", "-v=9").text
     shown = said + traced + project.pulumi("stack", "export", "--show-secrets", "--stack", STACK).stdout
@@ -44,7 +48,10 @@ def test_tokens_are_nowhere_and_lost_machines_come_back_and_strangers_stay(rehea
     order = {"region": "nl-ams", "type": "g6-nanode-1", "label": f"{ours['label'][:40]}-x", "tags": foreign}
     stranger = accounts.linode("POST", "linode/instances", order)
     lost = accounts.linode("POST", "linode/instances", {**order, "label": "lost-1", "tags": ours["tags"]})
-    said = project.destroy().text
+    with sampled_command_lines() as more:
+        said = project.destroy().text
+    every = b"\n".join(lines | more)
+    assert not [token for token in tokens if token.encode() in every], "no process was ever given one as an argument"
     assert f"{lost['label']}" in said, "the sweep says what it removes"
     assert accounts.ids() == {str(stranger["id"])}
     accounts.linode("DELETE", f"linode/instances/{stranger['id']}")
