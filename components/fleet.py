@@ -186,7 +186,7 @@ def _own_parts(fleet: Fleet, args: FleetArgs, clouds: list[str]) -> StackParts:
         backend_id=backend,
         stack_key=key,
         sweep=Sweep("sweep", {"stackKey": key, "backendId": backend, "clouds": clouds}, child),
-        certificates=declare_certificates(operators, 1, child),
+        certificates=declare_certificates(operators, 1, 1, child),
         ttl_s=int(args.get("ttl_s") or 0),
     )
 

@@ -138,6 +138,7 @@ def _enrolment_inputs(
         "ttlS": parts.ttl_s,
         "idleS": fleet.idle_s,
         "agentSource": agent_source,
+        "keyGeneration": parts.key_generation,
         "enough": fleet.enough if fleet.enough < fleet.nodes else None,
     }
 

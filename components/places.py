@@ -96,6 +96,11 @@ def authority_file(backend_id: str, project: str, stack: str) -> pathlib.Path:
     return private_dir() / "authorities" / f"{stack_key(backend_id, project, stack)}.pem"
 
 
+def previous_authority_file(authority: pathlib.Path) -> pathlib.Path:
+    """The authority that one of these takes over from, while it does."""
+    return authority.with_suffix(".previous.pem")
+
+
 def local_account() -> Account:
     """The account that local nodes run as; raise KeyError when root's account is not there yet."""
     entry = pwd.getpwnam(LOCAL_ACCOUNT) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())

@@ -18,7 +18,7 @@ from components.errors import GaxxError, SettingsError
 from components.fleet import Fleet
 from components.fleet_settings import FleetSettings
 from components.operators import OperatorSettings
-from components.places import authority_file, operator_dir, stack_key
+from components.places import authority_file, operator_dir, previous_authority_file, stack_key
 from components.settings import KEYS, Settings, parse_settings
 from components.stack_parts import StackParts, declare_certificates
 
@@ -51,7 +51,8 @@ def declare(settings: Settings) -> None:
         backend_id=backend,
         stack_key=key,
         sweep=Sweep("sweep", {"stackKey": key, "backendId": backend, "clouds": clouds}, mine),
-        certificates=declare_certificates(operators, settings.token_generation, mine),
+        certificates=declare_certificates(operators, settings.token_generation, settings.key_generation, mine),
+        key_generation=settings.key_generation,
         ttl_s=settings.ttl_s,
         denied_serials=settings.denied_serials,
     )
@@ -124,9 +125,14 @@ def _structured(name: str, text: str) -> object:
 
 def _provider(settings: Settings, backend: str) -> pulumi.ProviderResource:
     """Our provider, with the stack's authority as its own secret configuration, and nowhere else."""
-    declared = pulumi.Config("gaxx").get_secret("authorityKey")
-    key = declared or pulumi.Output.secret(_embedded_authority(settings, backend))
-    provider = pulumi.ProviderResource("gaxx", "gaxx", {"authorityKey": key})
+    config = pulumi.Config("gaxx")
+    declared = config.get_secret("authorityKey")
+    keys = {
+        "authorityKey": declared or pulumi.Output.secret(_embedded_authority(settings, backend)),
+        "previousAuthorityKey": config.get_secret("previousAuthorityKey")
+        or (None if declared else _embedded_previous(settings, backend)),
+    }
+    provider = pulumi.ProviderResource("gaxx", "gaxx", {name: key for name, key in keys.items() if key is not None})
     # The engine makes a provider's outputs by copying its inputs: without this the state would hold the key twice.
     register_resource_outputs(provider, {})
     return provider
@@ -144,6 +150,12 @@ def _embedded_authority(settings: Settings, backend: str) -> str:
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(file.name)
     return path.read_text()
+
+
+def _embedded_previous(settings: Settings, backend: str) -> "pulumi.Output[str] | None":
+    """The authority that such a one takes over from."""
+    path = previous_authority_file(authority_file(backend, settings.project, settings.stack))
+    return pulumi.Output.secret(path.read_text()) if path.exists() else None
 
 
 def _embedded_operator(settings: Settings) -> OperatorSettings:

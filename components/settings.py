@@ -59,11 +59,13 @@ KEYS = (
     ),
     Key("maxTtl", "string", "The longest ttl that is accepted (default 7d)."),
     Key("authorityKey", "string", "Private key and certificate of the stack's authority, PEM.", secret=True),
+    Key("previousAuthorityKey", "string", "What authorityKey takes over from, while it does.", secret=True),
     Key("operators", "array", "Who may use the stack: name, role (operator, observer), sshPublicKey, csr."),
     Key("fleets", "array", "The machines, one entry for those declared together."),
     Key("allowedRegions", "array", "Regions that a paid cloud's fleets may use (data residency)."),
     Key("deniedSerials", "array", "Serials (hex) of operators' certificates that the nodes refuse."),
     Key("tokenGeneration", "integer", "Raise it to give every operator a new bearer token (default 1)."),
+    Key("keyGeneration", "integer", "Raise it to give every node new TLS and SSH host keys (default 1)."),
     Key("jumpHost", "string", "The SSH host to reach the nodes through: [user@]host[:port]."),
 )
 
@@ -85,6 +87,7 @@ class Settings:
     allowed_regions: tuple[str, ...]
     """Empty: any."""
     token_generation: int
+    key_generation: int
     jump_host: str
     """[user@]host[:port]; empty: none."""
 
@@ -113,9 +116,12 @@ def parse_settings(values: Mapping[str, object], *, project: str, stack: str) ->
         denied_serials=reader.checked("deniedSerials", (), _serial),
         allowed_regions=allowed_regions,
         token_generation=reader.integer("tokenGeneration", 1, minimum=1, maximum=1_000_000),
+        key_generation=reader.integer("keyGeneration", 1, minimum=1, maximum=1_000_000),
         jump_host=_jump_host(reader),
     )
     _require_for_paid(reader, settings)
+    if _authority_declared(reader, "previousAuthorityKey") and not settings.authority_declared:
+        reader.add("previousAuthorityKey", "there is no gaxx:authorityKey that takes over from it")
     if faults.found:
         raise SettingsError(tuple(faults.found))
     return settings
@@ -130,20 +136,20 @@ def _ttl_s(reader: Reader) -> int:
     return ttl_s
 
 
-def _authority_declared(reader: Reader) -> bool:
-    value = reader.values.get("authorityKey")
+def _authority_declared(reader: Reader, key: str = "authorityKey") -> bool:
+    value = reader.values.get(key)
     if value is None:
         return False
     # In the stack file as it lies on disk the value is still encrypted.
     if isinstance(value, dict) and set(value) == {"secure"}:
         return True
     if not isinstance(value, str):
-        reader.add("authorityKey", "an encrypted text was expected; `gaxx init` makes one")
+        reader.add(key, "an encrypted text was expected; `gaxx init` and `gaxx rotate` make one")
         return True
     try:
         Authority.from_pem(value)
     except GaxxError as error:
-        reader.add("authorityKey", str(error))
+        reader.add(key, str(error))
     return True
 
 

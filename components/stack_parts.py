@@ -17,11 +17,15 @@ class StackParts:
     sweep: Sweep
     certificates: tuple[tuple[OperatorSettings, OperatorCertificate], ...]
     ttl_s: int
+    key_generation: int = 1
     denied_serials: tuple[str, ...] = ()
 
 
 def declare_certificates(
-    operators: tuple[OperatorSettings, ...], token_generation: int, opts: pulumi.ResourceOptions | None
+    operators: tuple[OperatorSettings, ...],
+    token_generation: int,
+    key_generation: int,
+    opts: pulumi.ResourceOptions | None,
 ) -> tuple[tuple[OperatorSettings, OperatorCertificate], ...]:
     """Declare one certificate an operator."""
     return tuple(
@@ -35,6 +39,7 @@ def declare_certificates(
                     "csr": operator.csr,
                     "sshPublicKey": operator.ssh_public_key,
                     "tokenGeneration": token_generation,
+                    "keyGeneration": key_generation,
                 },
                 opts,
             ),

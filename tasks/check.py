@@ -12,6 +12,7 @@ from components.errors import GaxxError, SettingsError
 
 _CREDENTIAL = re.compile(r"(?i)(token|password|passphrase|secret|api_?key|access_?key|private_?key)$")
 """How keys of providers are called that hold one."""
+_AUTHORITIES = ("authorityKey", "previousAuthorityKey")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _plain_secrets(
     """Credentials of this project and of providers that are not encrypted; a reviewer would read them."""
     for key, value in config.items():
         name = str(key)
-        if isinstance(value, str) and (name == f"{prefix}authorityKey" or _CREDENTIAL.search(name)):
+        if isinstance(value, str) and (name in {f"{prefix}{key}" for key in _AUTHORITIES} or _CREDENTIAL.search(name)):
             yield (
                 name,
                 f"a secret in plain; `pulumi config set --secret {name}` encrypts it (and this one is known now)",

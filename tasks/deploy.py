@@ -59,10 +59,17 @@ class Lock:
             return "dead"
         except PermissionError:
             return "alive"
-        return "alive"
+        return "dead" if _is_zombie(self.pid) else "alive"
 
     def __str__(self) -> str:
         return f"process {self.pid} of {self.user} on {self.host}"
+
+
+def _is_zombie(pid: int) -> bool:
+    # Dead, and nobody has asked how it ended: a killed engine whose parent is gone, too, may stay so for a while.
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return False
 
 
 def deploy(

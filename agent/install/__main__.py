@@ -17,10 +17,11 @@ Answer = dict[str, typing.Any]
 def identity(layout: Layout) -> Answer:
     """Make what is missing of the node's keys; return the request and the host key that apply brings into use."""
     request = json.load(sys.stdin)
-    rotate = request.get("rotateHostKey") or not layout.enrolled.exists()
+    renew = bool(request.get("renewKeys"))
+    first = not layout.enrolled.exists()
     return {
-        "csr": keys.certificate_request(layout, request["node"]),
-        "sshHostKey": keys.next_host_key(layout) if rotate else keys.current_host_key(layout),
+        "csr": keys.certificate_request(layout, request["node"], renew=renew),
+        "sshHostKey": keys.next_host_key(layout) if renew or first else keys.current_host_key(layout),
     }
 
 
@@ -39,6 +40,7 @@ def apply(layout: Layout) -> Answer:
     previous = layout.in_force()
     listening = ("address", "agentPort", "metricsPort", "slots")
     restart = restart or any(previous.get(name) != manifest[name] for name in listening)
+    settings.install_authorities(layout, manifest)
     settings.install_manifest(layout, manifest, group=place.agent_group)
     started = place.converge(manifest, restart=restart, reload_runner=environment_changed)
     switched = keys.switch_host_key(layout)

@@ -1,20 +1,24 @@
 """The node's own keys: made here, kept here; only public parts and a request travel."""
 
+import pathlib
 import shutil
 import subprocess
 
 from agent.install.layout import InstallError, Layout, wipe, write
 
 
-def certificate_request(layout: Layout, node: str) -> str:
-    """Return a PEM request for the node's TLS key, which is made when there is none."""
+def certificate_request(layout: Layout, node: str, *, renew: bool = False) -> str:
+    """Return a PEM request for the node's TLS key, which is made when there is none.
+
+    `renew`: for the key that `switch_tls_key` brings into use with its certificate.
+    """
     # Loading it takes longer than the other verbs take as a whole.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
 
-    path = layout.tls / "node.key"
+    path = _next_tls_key(layout) if renew else layout.tls / "node.key"
     if path.exists():
         key = serialization.load_pem_private_key(path.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -29,6 +33,34 @@ def certificate_request(layout: Layout, node: str) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def switch_tls_key(layout: Layout, certificate: str) -> bool:
+    """Bring the next TLS key into use if `certificate` is for it, and forget it otherwise; say whether it changed."""
+    path = _next_tls_key(layout)
+    if not path.exists():
+        return False
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if key.public_key() != x509.load_pem_x509_certificate(certificate.encode()).public_key():
+        # Of a rotation that was given up.
+        wipe(path)
+        path.unlink()
+        return False
+    # The old one is wiped last: whatever happens in between, there is a key.
+    current, old = layout.tls / "node.key", layout.tls / "old.key"
+    if current.exists():
+        current.replace(old)
+    path.replace(current)
+    wipe(old)
+    old.unlink(missing_ok=True)
+    return True
+
+
+def _next_tls_key(layout: Layout) -> pathlib.Path:
+    return layout.tls / "next.key"
 
 
 def next_host_key(layout: Layout) -> str:

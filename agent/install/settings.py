@@ -4,6 +4,7 @@ import json
 import pathlib
 import typing
 
+from agent.install import keys
 from agent.install.layout import InstallError, Layout, write
 
 Manifest = dict[str, typing.Any]
@@ -13,9 +14,18 @@ ENROL_PRINCIPAL = "gaxx-enrol"
 
 
 def install_identity(layout: Layout, manifest: Manifest) -> bool:
-    """Install certificates and the authority; return whether the agent must start anew to use them."""
-    changed = write(layout.tls / "node.crt", manifest["certificate"], 0o644)
+    """Install key, certificate and authority; return whether the agent must start anew to use them."""
+    changed = keys.switch_tls_key(layout, manifest["certificate"])
+    changed |= write(layout.tls / "node.crt", manifest["certificate"], 0o644)
     return write(layout.tls / "authority.crt", manifest["authorityCertificate"], 0o644) or changed
+
+
+def install_authorities(layout: Layout, manifest: Manifest) -> None:
+    """Install whose signatures and SSH certificates count from the next contact on."""
+    lines = manifest["authoritiesSsh"]
+    signers = "".join(f'authority namespaces="gaxx-bundle,gaxx-manifest" {line}\n' for line in lines)
+    write(layout.settings / "authority.allowed_signers", signers, 0o644)
+    write(layout.settings / "authority_ssh.pub", "".join(f"{line}\n" for line in lines), 0o644)
 
 
 def operator_keys(manifest: Manifest) -> str:

@@ -42,15 +42,18 @@ class Health:
     ssh_host_keys: tuple[str, ...]
 
 
-async def probe(authority: Authority, inputs: Properties) -> Health:
-    """Ask the agent directly; raise NodeError when it does not answer or does not prove itself."""
+async def probe(authority: Authority, roots_pem: str, inputs: Properties) -> Health:
+    """Ask the agent directly, as `authority`'s observer, and believe who is of `roots_pem`.
+
+    Raise NodeError when it does not answer or does not prove itself.
+    """
     import grpc.aio
 
     identity = _identity(authority)
     try:
         async with asyncio.timeout(PROBE_LIMIT_S):
             async with open_channel(
-                inputs["address"], int(Port.AGENT), inputs["tlsName"], authority.certificate_pem, identity
+                inputs["address"], int(Port.AGENT), inputs["tlsName"], roots_pem, identity
             ) as channel:
                 info: agent_pb2.NodeInfo = await channel.stub.Info(
                     agent_pb2.InfoRequest(), metadata=channel.metadata, timeout=PROBE_LIMIT_S

@@ -45,12 +45,18 @@ class BootstrapIdentity(Resource):
         "made": Property("number", "when: seconds since 1970"),
     }
 
+    volatile = frozenset({"authorityFingerprint"})
+
     def drift(self, context: Context, state: Properties) -> Difference:
-        """Another authority means another machine: the old one trusts nobody else. So does a machine that is gone."""
+        """Another authority means another machine: the old one trusts nobody else. So does a machine that is gone.
+
+        An authority that takes over from the machine's own is told to it by its enrolment.
+        """
+        known = state.get("authorityFingerprint") in context.trusted_fingerprints
+        if not known or is_gone(context, state["node"]):
+            return Difference(replaces=("authorityFingerprint",))
         same = state.get("authorityFingerprint") == context.authority.fingerprint
-        if same and not is_gone(context, state["node"]):
-            return Difference()
-        return Difference(replaces=("authorityFingerprint",))
+        return Difference(updates=() if same else ("authorityFingerprint",))
 
     async def create(self, context: Context, inputs: Properties) -> Created:
         """Make both pairs."""
@@ -78,9 +84,10 @@ class BootstrapIdentity(Resource):
         return state
 
     async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
-        """Nothing of it can change in place."""
-        del context, resource_id, news
-        return {name: state[name] for name in self.outputs if name in state}
+        """Only whose machine it is: what its user-data held stays as it was."""
+        del resource_id, news
+        kept = {name: state[name] for name in self.outputs if name in state}
+        return {**kept, "authorityFingerprint": context.authority.fingerprint}
 
     async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
         """It exists in the state only."""

@@ -44,6 +44,8 @@ class Context:
     urn: str
     log: EngineLog
     authority_text: str = dataclasses.field(repr=False)
+    previous_text: str = dataclasses.field(default="", repr=False)
+    """The authority that this one takes over from, for as long as the change goes on."""
 
     @property
     def stack(self) -> str:
@@ -62,6 +64,25 @@ class Context:
             message = "the provider has no authority: gaxx:authorityKey is not set"
             raise GaxxError(message, hint=f"gaxx init --stack {self.stack}")
         return _authority(self.authority_text)
+
+    @property
+    def trusted(self) -> tuple[Authority, ...]:
+        """Whom nodes and controllers are to trust: the authority, and the one that it takes over from."""
+        return (self.authority, _authority(self.previous_text)) if self.previous_text else (self.authority,)
+
+    @property
+    def trusted_pem(self) -> str:
+        """Their certificates."""
+        return "".join(authority.certificate_pem for authority in self.trusted)
+
+    @property
+    def trusted_fingerprints(self) -> list[str]:
+        """Their fingerprints."""
+        return [authority.fingerprint for authority in self.trusted]
+
+    def authority_of(self, fingerprint: str) -> Authority:
+        """Whom something trusts that was made under `fingerprint`: the previous authority where it is that one's."""
+        return next((one for one in self.trusted if one.fingerprint == fingerprint), self.authority)
 
     async def status(self, message: str) -> None:
         """Show what is being done, in the resource's line."""

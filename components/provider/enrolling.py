@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from components import bundle
+from components.authority import Authority
 from components.errors import NodeError, Refused
 from components.places import cache_dir
 from components.provider import announced_keys, manifest, ssh_session, stragglers
@@ -51,11 +52,12 @@ class Result:
 
 
 class Enroller:
-    """Enrols one node."""
+    """Enrols one node; `known` is the authority that it trusts so far, where that is not the stack's."""
 
-    def __init__(self, context: Context, inputs: Properties) -> None:
+    def __init__(self, context: Context, inputs: Properties, known: Authority | None = None) -> None:
         self._context = context
         self._inputs = inputs
+        self._known = known or context.authority
         self._began = time.monotonic()
 
     async def first(self, endpoint: Endpoint) -> Result:
@@ -76,10 +78,10 @@ class Enroller:
         finally:
             await self._context.blocking(stack.close)
 
-    async def again(self, endpoint: Endpoint) -> Result:
-        """Over a certificate of the authority that is valid for minutes."""
+    async def again(self, endpoint: Endpoint, *, renew_keys: bool = False) -> Result:
+        """Over a certificate of the authority that is valid for minutes; with new keys of the node's, on demand."""
         login = await self._context.blocking(self._certified_login)
-        return await self._enrol(endpoint, login, patience_s=ssh_session.CONNECT_LIMIT_S)
+        return await self._enrol(endpoint, login, patience_s=ssh_session.CONNECT_LIMIT_S, renew_keys=renew_keys)
 
     async def adoptable_host_keys(self) -> tuple[str, ...] | None:
         """Host keys of a node that is enrolled already; None when none proves itself.
@@ -88,19 +90,22 @@ class Enroller:
         """
         if self._inputs["reach"] == "direct":
             with contextlib.suppress(NodeError):
-                health = await probe(self._context.authority, self._inputs)
+                health = await self._probe()
                 if health.machine == self._inputs["machineId"] and health.ssh_host_keys:
                     return health.ssh_host_keys
-        announced = announced_keys.find(self._context.authority, self._inputs["machineId"])
+        announced = announced_keys.find(self._context.trusted, self._inputs["machineId"])
         # It may not have come to use it.
         return (announced, self._inputs["bootstrapHostKey"]) if announced else None
 
     async def health(self, endpoint: Endpoint) -> Health:
         """Ask how the node serves, by the way that its `reach` names; raise GaxxError when it does not."""
         if self._inputs["reach"] == "direct":
-            return await probe(self._context.authority, self._inputs)
+            return await self._probe()
         login = await self._context.blocking(self._certified_login)
         return await self._context.blocking(self._told_over_ssh, endpoint, login)
+
+    async def _probe(self) -> Health:
+        return await probe(self._known, self._context.trusted_pem, self._inputs)
 
     def _told_over_ssh(self, endpoint: Endpoint, login: Login) -> Health:
         with ssh_session.connect(endpoint, login) as session:
@@ -109,7 +114,7 @@ class Enroller:
             raise NodeError(self._inputs["node"], told["agentFault"])
         return Health(told["machine"], told["manifestSerial"], told["runnerAlive"], (told["sshHostKey"],))
 
-    async def _enrol(self, endpoint: Endpoint, login: Login, *, patience_s: float) -> Result:
+    async def _enrol(self, endpoint: Endpoint, login: Login, *, patience_s: float, renew_keys: bool = False) -> Result:
         stack = contextlib.ExitStack()
         session = await self._contact(stack, endpoint, login, patience_s)
         try:
@@ -117,7 +122,7 @@ class Enroller:
             built = await self._built(facts)
             await self._push(session, facts, built)
             await self._context.status("exchanging keys")
-            return await self._context.blocking(self._settle, session, built.sha256)
+            return await self._context.blocking(self._settle, session, built.sha256, renew_keys)
         finally:
             await self._context.blocking(stack.close)
 
@@ -181,9 +186,9 @@ class Enroller:
         data = built.path.read_bytes()
         session.call(self._verb(f"bundle {built.sha256} {len(data)}"), self._signed(data, "gaxx-bundle"))
 
-    def _settle(self, session: Session, sha256: str) -> Result:
+    def _settle(self, session: Session, sha256: str, renew_keys: bool) -> Result:  # noqa: FBT001 - passed to a thread
         authority = self._context.authority
-        request = json.dumps({"node": self._inputs["node"]}).encode()
+        request = json.dumps({"node": self._inputs["node"], "renewKeys": renew_keys}).encode()
         identity = session.call(self._verb(f"identity {sha256}"), request)
         certificate = authority.sign_node_csr(
             identity["csr"],
@@ -192,15 +197,15 @@ class Enroller:
             addresses=[self._inputs["address"]],
             days=manifest.NODE_DAYS,
         )
-        announced_keys.keep(authority, self._inputs["machineId"], identity["sshHostKey"])
+        announced_keys.keep(self._context.trusted, self._inputs["machineId"], identity["sshHostKey"])
         serial = int(time.time() * 1000)
         token = authority.token(PROBE_PRINCIPAL)
         body = manifest.compose(
             self._inputs,
             serial=serial,
             certificate=certificate,
-            authority_certificate=authority.certificate_pem,
-            authority_ssh=authority.ssh_public_key,
+            authority_certificates=self._context.trusted_pem,
+            authorities_ssh=[one.ssh_public_key for one in self._context.trusted],
             bundle=sha256,
             extra_principals=(
                 {
@@ -225,13 +230,13 @@ class Enroller:
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         )
-        certificate = self._context.authority.sign_ssh_user(
+        certificate = self._known.sign_ssh_user(
             public.decode(), principals=[ENROL_PRINCIPAL], valid_s=CERTIFICATE_VALID_S, key_id="enrolment"
         )
         return Login(self._inputs["sshUser"], private.decode(), certificate)
 
     def _signed(self, data: bytes, namespace: str) -> typing.BinaryIO:
-        signature = self._context.authority.sign_detached(data, namespace).encode()
+        signature = self._known.sign_detached(data, namespace).encode()
         return io.BytesIO(struct.pack(">I", len(signature)) + signature + data)
 
     def _verb(self, verb: str) -> str:

@@ -10,7 +10,7 @@ from components.provider.context import Context
 from components.provider.enrolling import Enroller, Result
 from components.provider.resource import Created, Difference, PartialError, Property, Resource
 from components.provider.ssh_session import Endpoint
-from components.provider.wire import Properties
+from components.provider.wire import UNKNOWN, Properties
 
 RENEW_BEFORE_S = 7 * 24 * 3600
 
@@ -50,6 +50,7 @@ class Enrolment(Resource):
         "slots": Property("integer", "items at once"),
         "ttlS": Property("integer", "seconds from creation to expiry; 0: none"),
         "idleS": Property("integer", "seconds of idleness to expiry; 0: none", required=False),
+        "keyGeneration": Property("integer", "another number is new TLS and SSH host keys", required=False),
         "agentSource": Property("string", "digest of the agent's sources: another one is installed in place"),
         "enough": Property(
             "integer", "how many of the fleet's nodes are enough; absent: all are needed, this one too", required=False
@@ -63,18 +64,32 @@ class Enrolment(Resource):
         "manifestSerial": Property("integer", "serial of the settings in force"),
         "expires": Property("string", "when the node expires: RFC 3339, UTC; empty: never"),
         "authorityFingerprint": Property("string", "under whose authority it is"),
+        "trusts": Property("array", "authorities that it accepts: two while one takes over", items=_STRING),
         "health": Property("string", "serving, or what is wrong with it"),
         "enrolled": Property("boolean", "whether it came under the authority; the fleet may go on without it"),
     }
-    volatile = frozenset({"agentBuild", "certificateExpires", "manifestSerial", "expires", "health", "enrolled"})
+    volatile = frozenset(
+        {
+            "agentBuild",
+            "authorityFingerprint",
+            "certificateExpires",
+            "manifestSerial",
+            "expires",
+            "trusts",
+            "health",
+            "enrolled",
+        }
+    )
 
     def drift(self, context: Context, state: Properties) -> Difference:
         """Mend what read found; renew a certificate in time; start anew under another authority."""
-        if state["authorityFingerprint"] != context.authority.fingerprint:
+        if state["authorityFingerprint"] not in context.trusted_fingerprints:
             return Difference(replaces=("authorityFingerprint",))
         if _is_missing(state):
             return Difference(updates=("enrolled",))
         stale = []
+        if _trusts(state) != context.trusted_fingerprints:
+            stale.append("trusts")
         if state.get("health", "serving") != "serving":
             stale.append("health")
         if state["certificateExpires"] - time.time() < RENEW_BEFORE_S:
@@ -83,7 +98,10 @@ class Enrolment(Resource):
 
     def preview_updated(self, state: Properties, news: Properties) -> Properties:
         """Of a node that was not enrolled nothing is known yet."""
-        return self.preview_created(news) if _is_missing(state) else super().preview_updated(state, news)
+        if _is_missing(state):
+            return self.preview_created(news)
+        known = super().preview_updated(state, news)
+        return {**known, "sshHostKeys": UNKNOWN} if _renews_keys(state, news) else known
 
     async def create(self, context: Context, inputs: Properties) -> Created:
         """Enrol it; where the fleet may go on without it, a node that cannot be is remembered as missing."""
@@ -128,7 +146,8 @@ class Enrolment(Resource):
         if _is_missing(state):
             return state
         try:
-            health = await Enroller(context, state).health(_endpoint(state, tuple(state["sshHostKeys"])))
+            known = context.authority_of(state["authorityFingerprint"])
+            health = await Enroller(context, state, known).health(_endpoint(state, tuple(state["sshHostKeys"])))
         except (NodeError, Refused) as error:
             return {**state, "health": error.message}
         if health.machine and health.machine != state["machineId"]:
@@ -144,10 +163,18 @@ class Enrolment(Resource):
         """Apply the settings again, in place; this also starts what is dead. What was missing is tried again."""
         if _is_missing(state):
             return (await self.create(context, news)).outputs
-        if state.get("health") == "serving" and not _applies(state, news):
+        same_trust = _trusts(state) == context.trusted_fingerprints
+        if state.get("health") == "serving" and same_trust and not _applies(state, news):
             return {name: state[name] for name in self.outputs if name in state}
-        result = await Enroller(context, news).again(_endpoint(news, tuple(state["sshHostKeys"])))
+        enroller = Enroller(context, news, context.authority_of(state["authorityFingerprint"]))
+        # A rotation that was cut short may have brought a key into use that no state knows.
+        announced = announced_keys.find(context.trusted, state["machineId"])
+        endpoint = _endpoint(news, (*state["sshHostKeys"], *([announced] if announced else [])))
+        renews = _renews_keys(state, news)
+        result = await enroller.again(endpoint, renew_keys=renews)
         try:
+            if renews:
+                await enroller.confirm(endpoint, result)
             return await self._served(context, news, result)
         except GaxxError as error:
             outputs = self._outputs(context, news, result, health=error.message)
@@ -156,7 +183,8 @@ class Enrolment(Resource):
     async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
         """The machine goes with everything on it."""
         del resource_id
-        announced_keys.forget(context.authority, state["machineId"])
+        for authority in context.trusted:
+            announced_keys.forget(authority, state["machineId"])
 
     async def _served(self, context: Context, inputs: Properties, result: Result) -> Properties:
         await context.status("asking the agent")
@@ -174,6 +202,7 @@ class Enrolment(Resource):
             "manifestSerial": result.serial,
             "expires": manifest.expiry(inputs),
             "authorityFingerprint": context.authority.fingerprint,
+            "trusts": context.trusted_fingerprints,
             "health": health,
             "enrolled": True,
         }
@@ -192,6 +221,14 @@ def _applies(state: Properties, news: Properties) -> bool:
     changed = {name for name in Enrolment.inputs if (state.get(name) or None) != (news.get(name) or None)}
     renewed = state["certificateExpires"] - time.time() < RENEW_BEFORE_S
     return renewed or changed != {"enough"}
+
+
+def _renews_keys(state: Properties, news: Properties) -> bool:
+    return int(state.get("keyGeneration") or 1) != int(news.get("keyGeneration") or 1)
+
+
+def _trusts(state: Properties) -> list[str]:
+    return list(state.get("trusts") or [state["authorityFingerprint"]])
 
 
 def _endpoint(inputs: Properties, host_keys: tuple[str, ...]) -> Endpoint:

@@ -28,13 +28,13 @@ class InventoryDocument(Resource):
     }
     outputs: typing.ClassVar[Mapping[str, Property]] = {
         "document": Property("object", "the inventory", secret=True),
-        "authorityFingerprint": Property("string", "whose nodes these are"),
+        "authorityFingerprint": Property("string", "whose nodes these are; while one takes over, both"),
     }
     volatile = frozenset({"document"})
 
     def drift(self, context: Context, state: Properties) -> Difference:
         """A changed authority changes the document."""
-        same = state["authorityFingerprint"] == context.authority.fingerprint
+        same = state["authorityFingerprint"] == _fingerprint(context)
         return Difference(updates=() if same else ("authorityFingerprint",))
 
     async def create(self, context: Context, inputs: Properties) -> Created:
@@ -58,7 +58,7 @@ class InventoryDocument(Resource):
             "project": context.project,
             "stack": context.stack,
             "backend_id": inputs["backendId"],
-            "authority_certificate": context.authority.certificate_pem,
+            "authority_certificate": context.trusted_pem,
             "nodes": inputs.get("nodes", []),
             "principals": inputs.get("principals", []),
             "missing": inputs.get("missing", []),
@@ -67,7 +67,11 @@ class InventoryDocument(Resource):
         inventory = Inventory.from_dict(document)
         path = inventory_cache(inputs["backendId"], context.project, context.stack)
         await context.blocking(_write, path, inventory.to_json())
-        return {"document": document, "authorityFingerprint": context.authority.fingerprint}
+        return {"document": document, "authorityFingerprint": _fingerprint(context)}
+
+
+def _fingerprint(context: Context) -> str:
+    return ",".join(context.trusted_fingerprints)
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -24,8 +24,8 @@ def compose(
     *,
     serial: int,
     certificate: str,
-    authority_certificate: str,
-    authority_ssh: str,
+    authority_certificates: str,
+    authorities_ssh: list[str],
     bundle: str,
     extra_principals: tuple[Properties, ...],
 ) -> bytes:
@@ -43,8 +43,9 @@ def compose(
         "metricsPort": int(Port.METRICS),
         "sshPort": inputs["sshPort"],
         "certificate": certificate,
-        "authorityCertificate": authority_certificate,
-        "authoritySsh": authority_ssh,
+        # While one authority takes over from another, both.
+        "authorityCertificate": authority_certificates,
+        "authoritiesSsh": authorities_ssh,
         "trustedCidrs": inputs["trustedCidrs"],
         "sshCidrs": inputs["sshCidrs"],
         # What the node itself enforces: the cloud's firewall may be wrong, or none.

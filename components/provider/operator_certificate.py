@@ -27,6 +27,7 @@ class OperatorCertificate(Resource):
         "csr": Property("string", "PEM of the certificate request; its key never leaves the operator"),
         "sshPublicKey": Property("string", "the operator's public key in OpenSSH's form"),
         "tokenGeneration": Property("integer", "counts rotations: another number is another token"),
+        "keyGeneration": Property("integer", "counts rotations: another number is another certificate", required=False),
     }
     outputs: typing.ClassVar[Mapping[str, Property]] = {
         "certificate": Property("string", "PEM"),

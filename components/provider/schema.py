@@ -13,7 +13,12 @@ CONFIG: typing.Final[Json] = {
             "type": "string",
             "description": "PEM of the stack's authority: its private key and certificate. Made by `gaxx init`.",
             "secret": True,
-        }
+        },
+        "previousAuthorityKey": {
+            "type": "string",
+            "description": "PEM of the authority that authorityKey takes over from: trusted until it is removed.",
+            "secret": True,
+        },
     }
 }
 

@@ -22,6 +22,9 @@ VERSION = "0.1.0"
 
 ServicerContext = grpc.aio.ServicerContext[typing.Any, typing.Any]
 
+_AUTHORITIES = frozenset({"authorityKey", "previousAuthorityKey"})
+"""What the provider's configuration holds, all of it secret."""
+
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """Serves `resources` by token, and components through `components`."""
@@ -33,7 +36,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._components = components
         self._schema = schema
         self._log = EngineLog(engine_address)
-        self._authority_text = ""
+        self._authority_text = self._previous_text = ""
 
     # --- the package -------------------------------------------------------------------------------
 
@@ -59,8 +62,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """
         del context
         news = decode(request.news)
-        kept = {key: value for key, value in news.values.items() if key in {"authorityKey", "version"}}
-        return provider_pb2.CheckResponse(inputs=encode(kept, frozenset({"authorityKey"})))
+        kept = {key: value for key, value in news.values.items() if key in {*_AUTHORITIES, "version"}}
+        return provider_pb2.CheckResponse(inputs=encode(kept, _AUTHORITIES))
 
     async def DiffConfig(
         self, request: provider_pb2.DiffRequest, context: ServicerContext
@@ -74,10 +77,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     async def Configure(
         self, request: provider_pb2.ConfigureRequest, context: ServicerContext
     ) -> provider_pb2.ConfigureResponse:
-        """Take the authority's key."""
+        """Take the authority's key, and while it takes over from another that one's, too."""
         del context
-        key = decode(request.args).values.get("authorityKey", "")
-        self._authority_text = key if isinstance(key, str) else ""
+        keys = decode(request.args).values
+        texts = [keys.get(name) for name in ("authorityKey", "previousAuthorityKey")]
+        self._authority_text, self._previous_text = [text if isinstance(text, str) else "" for text in texts]
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, acceptResources=True, acceptOutputs=True, supportsPreview=True
         )
@@ -174,7 +178,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource = self._resources.get(token)
         if resource is None:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"gaxx has no resource {token}")
-        return resource, Context(urn, self._log, self._authority_text)
+        return resource, Context(urn, self._log, self._authority_text, self._previous_text)
 
 
 class _guard:  # noqa: N801 - used as a statement

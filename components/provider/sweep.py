@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from components.local_machine import addresses
 from components.local_machine.machine import machines, remove_all
-from components.places import authority_file, inventory_cache
+from components.places import authority_file, inventory_cache, previous_authority_file
 from components.provider import announced_keys, inventory_document, standing
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
@@ -94,9 +94,10 @@ class Sweep(Resource):
         await context.blocking(remove_all, key)
         await context.blocking(addresses.release, key)
         path = authority_file(state["backendId"], context.project, context.stack)
-        await context.blocking(lambda: path.unlink(missing_ok=True))
-        if context.authority_text:
-            await context.blocking(announced_keys.forget_all, context.authority)
+        for one in (path, previous_authority_file(path)):
+            await context.blocking(functools.partial(one.unlink, missing_ok=True))
+        for authority in context.trusted if context.authority_text else ():
+            await context.blocking(announced_keys.forget_all, authority)
         cached = inventory_cache(state["backendId"], context.project, context.stack)
         await context.blocking(inventory_document.remove, cached)
 

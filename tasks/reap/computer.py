@@ -65,10 +65,11 @@ def remove_stack(lying: Lying, whose: Whose) -> None:
     remove_all(lying.stack_key)
     addresses.release(lying.stack_key)
     authority = places.authority_file(whose.backend_id, whose.project, lying.stack)
-    if authority.is_file():
-        with contextlib.suppress(GaxxError):  # damaged: then nobody can say what it announced
-            announced_keys.forget_all(Authority.from_pem(authority.read_text()))
-        authority.unlink()
+    for path in (authority, places.previous_authority_file(authority)):
+        if path.is_file():
+            with contextlib.suppress(GaxxError):  # damaged: then nobody can say what it announced
+                announced_keys.forget_all(Authority.from_pem(path.read_text()))
+            path.unlink()
     cached = places.inventory_cache(whose.backend_id, whose.project, lying.stack)
     for path in (cached, places.known_hosts(cached)):
         path.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def rehearse(
     with tempfile.TemporaryDirectory(prefix="gaxx-rehearsal-") as folder:
         base = pathlib.Path(folder)
         left_out = copy.make(root, stack, base, operator)
-        kept_back = [key for key in left_out if not key.endswith(":authorityKey")]
+        kept_back = [key for key in left_out if not key.endswith((":authorityKey", ":previousAuthorityKey"))]
         if kept_back:
             say(f"not rehearsed, since only the stack's own secrets provider can read them: {', '.join(kept_back)}")
         runner = _Runner(base / "project", copy.environment(base, rehearsal.environment()), say)

@@ -20,6 +20,7 @@ from tasks.inventory import Found
 from tasks.work import emit, items, merge
 from tasks.work.commit import Committer
 from tasks.work.cost import hourly_usd
+from tasks.work.doubt import Doubt
 from tasks.work.emit import Shown
 from tasks.work.hello import hello
 from tasks.work.intake import Input
@@ -107,7 +108,8 @@ class Session:
         self._shown = shown
         self._interrupts = 0
         self._refreshed_s = time.monotonic()
-        self._asking: asyncio.Task[None] | None = None
+        self._known = found.inventory
+        self._doubt = Doubt(found.stack, self._watcher.note)
         self._cache_s = found.stack.cache.stat().st_mtime if found.stack.cache.exists() else 0.0
 
     def run(self, spool: items.Spool, source: typing.BinaryIO | None) -> Ended:
@@ -171,30 +173,19 @@ class Session:
         queue = parts.mapper.queue
         parts.feeding.make_room(queue.done)
         self._watcher.tick()
-        self._ask_again(parts.mapper)
+        self._look_at_refusals(parts.mapper)
         if time.monotonic() - self._refreshed_s > REFRESH_S and not queue.finished:
             self._refreshed_s = time.monotonic()
             self._refresh(parts)
 
-    def _ask_again(self, mapper: Mapper) -> None:
-        """Ask Pulumi once for the inventory when nodes refuse what the cached one says of us: it may be old."""
-        if self._asking is not None or not self._found.cached:
+    def _look_at_refusals(self, mapper: Mapper) -> None:
+        if not self._found.cached:
             return
-        if not any(lane.stream.refused for lane in mapper.lanes.values()):
-            return
-        mapper.hoping = True
-        self._watcher.note("some nodes do not know us: asking Pulumi whether the cached inventory is old")
-
-        async def ask() -> None:
-            try:
-                await asyncio.to_thread(inventory.fetch, self._found.stack)
-                self._refreshed_s = 0.0
-            except GaxxError as error:
-                self._watcher.note(f"the inventory could not be fetched again: {error.message}")
-            finally:
-                mapper.hoping = False
-
-        self._asking = asyncio.create_task(ask())
+        self._doubt.look(self._known, refused=any(lane.stream.refused for lane in mapper.lanes.values()))
+        mapper.hoping = self._doubt.hoping
+        if self._doubt.answered:
+            self._doubt.answered = False
+            self._refreshed_s = 0.0
 
     async def _conclude(self, parts: "_Parts") -> tuple[Ledger, str]:
         """Show what waits, write the ledger, merge the outputs."""
@@ -250,6 +241,7 @@ class Session:
             return
         self._cache_s = changed_s
         mapper = parts.mapper
+        self._known = found.inventory
         parts.way.renew(found)
         for node in chosen:
             if node.name in mapper.lanes:
