@@ -6,6 +6,7 @@ state is asked whether it knows them.
 """
 
 import asyncio
+import contextlib
 import json
 import pathlib
 import shutil
@@ -18,10 +19,12 @@ from components.provider import standing
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
 from components.provider.wire import Properties
-from components.vendors import VultrApi, vendor
+from components.vendors import Found, VendorError, VultrApi, vendor
 
 _RULE = "vultr:index/firewallRule:FirewallRule"
 _EXPORT_LIMIT_S = 60
+_GONE_LIMIT_S = 120
+_GONE_PAUSE_S = 1
 _NUMBER = Property("string", "number of a rule")
 
 
@@ -80,7 +83,36 @@ class CloudFirewall(Resource):
         return {"known": state.get("known") or [], "strays": []}
 
     async def delete(self, context: Context, resource_id: str, state: Properties) -> None:
-        """The group goes with its rules."""
+        """Remove machines that only this group knows of: it goes next, with its rules, and could not while it is used.
+
+        All that the state knows behind it is gone by now: what is left was made by an update that was killed.
+        """
+        api = vendor(state["cloud"])
+        if not isinstance(api, VultrApi):
+            return
+        try:
+            await _remove_lost(context, api, resource_id)
+        except VendorError as error:
+            await context.warn(f"machines that no state knows could not be looked for: {error.message}")
+
+
+async def _remove_lost(context: Context, api: VultrApi, group_id: str) -> None:
+    group = await context.blocking(api.again, Found("firewall", group_id, "", (), ""))
+    if group is None:
+        return
+    whose = {"project": context.project, "stack": context.stack, "backend_id": group.value("backend")}
+    if not group.of(**whose):
+        return
+    lost = [one for one in await context.blocking(api.machines) if one.firewall == group_id and one.of(**whose)]
+    for one in lost:
+        await context.warn(f"removing vultr's machine {one.label or one.id}, which no state knew of")
+        await context.blocking(api.delete, one)
+    # When it takes longer, the group's own deletion says that it is in use.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GONE_LIMIT_S):
+            for one in lost:
+                while await context.blocking(api.exists, one.id):
+                    await asyncio.sleep(_GONE_PAUSE_S)
 
 
 def _unread(reason: str) -> GaxxError:

@@ -25,6 +25,8 @@ class Found:
     """Whether it is powered on and made; what is no machine always is."""
     type: str = ""
     region: str = ""
+    firewall: str = ""
+    """Id of the firewall that a machine is behind, where the vendor says it with the machine."""
 
     def of(self, *, project: str, backend_id: str, stack: str | None = None) -> bool:
         """Whether it carries the marks of this stack, or of any stack of the project.

@@ -113,4 +113,5 @@ def _found(kind: Kind, entry: Mapping[str, typing.Any]) -> Found:
         running=made,
         type=str(entry.get("plan") or "") if kind == "machine" else "",
         region=str(entry.get("region") or ""),
+        firewall=str(entry.get("firewall_group_id") or "") if kind == "machine" else "",
     )

@@ -59,6 +59,24 @@ def test_what_a_killed_engine_leaves_is_named_by_the_state_or_by_reap(rehearsed:
         project.gaxx("run", "--", "true")
 
 
+def test_a_lost_machine_behind_a_firewall_does_not_stop_the_destroy(rehearsed: Rehearsed) -> None:
+    # Vultr deletes no group that is in use, and the sweep comes after all groups.
+    rehearsed.create(vultr(1))
+    rehearsed.project.up()
+    (known_one,) = rehearsed.accounts.vultrs()
+    names = ("region", "plan", "os_id", "label", "tags", "firewall_group_id")
+    order = {name: known_one[name] for name in names}
+    lost = rehearsed.accounts.vultr("POST", "instances", order)["instance"]
+    theirs = [tag for tag in known_one["tags"] if not tag.startswith("gaxx:stack=")] + ["gaxx:stack=other"]
+    stranger = rehearsed.accounts.vultr("POST", "instances", {**order, "tags": theirs, "firewall_group_id": ""})
+
+    said = rehearsed.project.destroy().text
+
+    assert f"removing vultr's machine {lost['label']}" in said
+    assert rehearsed.accounts.ids() == {stranger["instance"]["id"]}
+    rehearsed.accounts.vultr("DELETE", f"instances/{stranger['instance']['id']}")
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(10))
 def test_after_a_killed_update_no_machine_is_lost_or_doubled(rehearsed: Rehearsed, seed: int) -> None:
