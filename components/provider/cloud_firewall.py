@@ -111,7 +111,7 @@ async def _remove_lost(context: Context, api: VultrApi, group_id: str) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_GONE_LIMIT_S):
             for one in lost:
-                while await context.blocking(api.exists, one.id):
+                while await context.blocking(api.exists, one.id):  # noqa: ASYNC110 - the vendor has no event to wait for
                     await asyncio.sleep(_GONE_PAUSE_S)
 
 
