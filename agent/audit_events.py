@@ -7,7 +7,7 @@ from typing import Any
 from agent.audit import Trail
 from agent.audit_limit import Limit
 from agent.denied import Denied
-from agent.manifest import Manifest, Principal
+from agent.manifest import Principal
 from agent.peer import read_peer
 
 SAME_CONNECTION_S = 600.0
@@ -63,21 +63,6 @@ class Refusals:
                 peer=plain_peer(peer),
                 **more,
             )
-
-
-def settings_changed(trail: Trail, before: Manifest, after: Manifest, *, certificate: int | None) -> None:
-    """Note what a reload has changed of who may call, and the node's new certificate where there is one."""
-    old, new = before.principals, after.principals
-    changed: dict[str, object] = {
-        "principals_added": sorted(new.keys() - old.keys()),
-        "principals_removed": sorted(old.keys() - new.keys()),
-        "principals_changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
-        "certificates_denied": sorted(f"{one:x}" for one in after.denied_serials - before.denied_serials),
-        "environment_changed": before.env != after.env,
-        "certificate": f"{certificate:x}" if certificate is not None else "",
-    }
-    told = {name: value for name, value in changed.items() if value}
-    trail.note("settings", event="reload", serial=after.serial, before=before.serial, **told)
 
 
 def plain_peer(peer: str) -> str:

@@ -18,9 +18,10 @@ from cryptography import x509
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from agent import audit_events, pages
+from agent import pages
 from agent.access import Access
 from agent.audit import Trail
+from agent.audit_settings import Settings, SettingsNotes
 from agent.audit_ssh import SshLog
 from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigMissing
@@ -86,6 +87,7 @@ class Agent:
         )
         self.node = Node(config=config, manifest=manifest, runner=runner, memory=memory, metrics=metrics, audit=audit)
         self._ssh_log = SshLog(config.ssh_log, audit)
+        self._settings_notes = SettingsNotes(audit)
         metrics.watch(self.node)
         self._note_expiry()
         work = make_work(self.node) if make_work is not None else None
@@ -147,6 +149,7 @@ class Agent:
             build=config.build,
             certificate=f"{_certificate(self._pem).serial_number:x}",
         )
+        self._settings_notes.started(self._settings(manifest))
         await self._ssh_log.start()
         _log.info(
             "agent serves",
@@ -163,12 +166,10 @@ class Agent:
             _log.error("reload refused: %s", fault, extra={"event": "reload_failed"})
             self.node.audit.note("settings", event="reload_failed", why=str(fault))
             return
-        renewed = None
         if pem != self._pem:
             self._pem = self._next_pem = pem
-            renewed = _certificate(pem).serial_number
             self._note_expiry()
-        audit_events.settings_changed(self.node.audit, self.node.manifest, manifest, certificate=renewed)
+        self._settings_notes.reloaded(self._settings(manifest))
         self.node.manifest = manifest
         self.access.replace(manifest, tokens)
         self.node.runner.reload(declared_env(manifest))
@@ -228,6 +229,9 @@ class Agent:
     def _note_expiry(self) -> None:
         expiry = _certificate(self._pem).not_valid_after_utc
         self.node.metrics.certificate_expiry.set(expiry.timestamp())
+
+    def _settings(self, manifest: Manifest) -> Settings:
+        return Settings.of(manifest, certificate=_certificate(self._pem).serial_number, authority=self._pem[2])
 
     def refused_in_handshake(self, why: str, before: int) -> None:
         """Note a peer that gRPC's core has turned away, and how many before it were not noted one by one."""

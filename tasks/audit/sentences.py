@@ -77,6 +77,8 @@ def _settings(record: Record) -> str:
         said.append("environment changed")
     if record.get("certificate"):
         said.append(f"the node's certificate is now {_get(record, 'certificate')}")
+    if record.get("authority_sha256"):
+        said.append("the authority is another")
     return "; ".join(said)
 
 

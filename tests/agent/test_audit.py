@@ -185,6 +185,23 @@ async def test_a_reload_says_who_was_let_in_and_locked_out_and_which_certificate
     assert failed["event"] == "reload_failed"
 
 
+async def test_new_settings_are_told_also_when_the_agent_had_to_be_started_anew(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "node")
+    for change in ("", "", "token", "authority"):
+        if change == "token":
+            rig.manifest["principals"][0]["tokenSha256"] = "0" * 64
+            rig.write_manifest()
+        elif change == "authority":
+            (rig.folder / "ca").write_text(rig.authority.pem + ThrowAwayAuthority().pem)
+        agent = Agent(rig.config, rig.memory)
+        await agent.start()
+        await agent.stop_now()
+    lines = (rig.config.audit_folder / "000000000001.jsonl").read_bytes().splitlines()
+    token, authority = only([parse(line) for line in lines], kind="settings")
+    assert token == {"kind": "settings", "event": "start", "serial": 1, "before": 1, "principals_changed": ["ada"]}
+    assert set(authority) == {"kind", "event", "serial", "before", "authority_sha256"}
+
+
 async def test_an_observer_may_read_the_trail_and_a_stranger_may_not(rig: Rig) -> None:
     async with rig.open(rig.identities["oscar"]) as observer:
         records, _ = await fetch(observer)
