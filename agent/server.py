@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from agent import pages
 from agent.access import Access
 from agent.audit import Trail
+from agent.audit_host_key import HostKeyNotes
 from agent.audit_settings import Settings, SettingsNotes
 from agent.audit_ssh import SshLog
 from agent.config import AgentConfig
@@ -87,6 +88,7 @@ class Agent:
         )
         self.node = Node(config=config, manifest=manifest, runner=runner, memory=memory, metrics=metrics, audit=audit)
         self._ssh_log = SshLog(config.ssh_log, audit)
+        self._host_key = HostKeyNotes(config.ssh_host_key, audit)
         self._settings_notes = SettingsNotes(audit)
         metrics.watch(self.node)
         self._note_expiry()
@@ -151,6 +153,7 @@ class Agent:
         )
         self._settings_notes.started(self._settings(manifest))
         await self._ssh_log.start()
+        await self._host_key.start()
         _log.info(
             "agent serves",
             extra={"event": "started", "address": config.address, "port": self.port, "build": config.build},
@@ -199,6 +202,7 @@ class Agent:
         await self._profile.stop()
         await self.node.runner.close()
         await self._ssh_log.stop()
+        await self._host_key.stop()
         self.node.audit.note("agent", event="stop")
         await self.node.audit.close()
         _log.info("agent stopped", extra={"event": "stopped"})

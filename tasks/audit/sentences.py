@@ -64,6 +64,8 @@ def _agent(record: Record) -> str:
 def _settings(record: Record) -> str:
     if record.get("event") == "reload_failed":
         return f"new settings refused: {_get(record, 'why')}"
+    if record.get("event") == "host_key":
+        return f"the SSH host key is {_get(record, 'ssh_host_key')}"
     said = [f"settings {_get(record, 'serial')} in force"]
     for name, what in (
         ("principals_added", "let in"),

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from agent.audit_host_key import HostKeyNotes
 from agent.audit_limit import Limit
 from agent.audit_ssh import Sessions, SshLog, _read
 from agent.client import AgentChannel
@@ -200,6 +202,32 @@ async def test_new_settings_are_told_also_when_the_agent_had_to_be_started_anew(
     token, authority = only([parse(line) for line in lines], kind="settings")
     assert token == {"kind": "settings", "event": "start", "serial": 1, "before": 1, "principals_changed": ["ada"]}
     assert set(authority) == {"kind", "event", "serial", "before", "authority_sha256"}
+
+
+def make_key(path: Path) -> str:
+    """Make a key pair; return its fingerprint as OpenSSH says it."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    said = subprocess.run(["ssh-keygen", "-l", "-f", f"{path}.pub"], check=True, capture_output=True, text=True)
+    return said.stdout.split()[1]
+
+
+async def test_a_host_key_that_takes_the_place_of_another_is_told_by_its_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.audit_host_key.LOOK_EVERY_S", 0.01)
+    notes = Notes(tmp_path)
+    prints: list[str] = []
+    public = tmp_path / "key.pub"
+    for name in ("one", "two"):
+        prints.append(make_key(tmp_path / name))
+        (tmp_path / f"{name}.pub").replace(public)
+        for _ in range(2):
+            # A restart tells nothing new.
+            watch = HostKeyNotes(public, notes)  # type: ignore[arg-type]
+            await watch.start()
+            await until(lambda: len(notes.lines) >= len(prints), "the key to be seen")
+            await watch.stop()
+    assert [line["ssh_host_key"] for line in notes.lines] == prints
 
 
 async def test_an_observer_may_read_the_trail_and_a_stranger_may_not(rig: Rig) -> None:
