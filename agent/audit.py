@@ -66,7 +66,13 @@ class Trail:
     async def snapshot(self, sequence: int) -> Snapshot:
         """Return the trail from a line on, all that was noted so far included. Raises OSError; close it."""
         self._hand_over()
-        return await self._in_thread(lambda: self._files.snapshot(sequence))
+        taken = asyncio.ensure_future(self._in_thread(lambda: self._files.snapshot(sequence)))
+        try:
+            return await asyncio.shield(taken)
+        except asyncio.CancelledError:
+            # Whoever asked has gone: the files that were opened for him must not stay open.
+            taken.add_done_callback(_close)
+            raise
 
     async def close(self) -> None:
         """Write what was noted, and let go of the files."""
@@ -122,3 +128,8 @@ class Trail:
             message = "the audit trail is closed"
             raise OSError(message)
         return await loop.run_in_executor(self._thread, work)
+
+
+def _close(taken: "asyncio.Future[Snapshot]") -> None:
+    if not taken.cancelled() and taken.exception() is None:
+        taken.result().close()

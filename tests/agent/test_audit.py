@@ -1,6 +1,7 @@
 """What the agent writes into its audit trail, and who may read it there."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -248,6 +249,29 @@ async def test_the_trail_is_sent_from_the_line_that_was_asked_for(rig: Rig, chan
     assert [line["seq"] for line in records] == [head.sequence, head.sequence + 1]
     assert later.sequence == head.sequence + 1
     assert (later.node, later.oldest_sequence) == ("demo-1", 1)
+
+
+async def test_who_asks_and_goes_away_leaves_no_file_open(rig: Rig, channel: AgentChannel) -> None:
+    await fetch(channel)
+
+    def open_files() -> int:
+        found = 0
+        for entry in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found += entry.readlink().is_relative_to(rig.config.audit_folder)
+        return found
+
+    before = open_files()
+    for _ in range(30):
+        asking = asyncio.create_task(rig.agent.node.audit.snapshot(1))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        call = channel.stub.Audit(pb.AuditRequest(), metadata=channel.metadata)
+        call.cancel()
+    await fetch(channel)
+    await until(lambda: open_files() == before, "the files to be closed")
 
 
 async def test_agents_that_follow_each_other_write_one_trail(tmp_path: Path) -> None:
