@@ -18,6 +18,7 @@ from agent.audit_host_key import HostKeyNotes
 from agent.audit_limit import Limit
 from agent.audit_ssh import Sessions, SshLog, _read
 from agent.client import AgentChannel
+from agent.errors import AgentError
 from agent.proto import agent_pb2 as pb
 from agent.server import Agent
 from agent.work import make_handler
@@ -283,6 +284,22 @@ async def test_agents_that_follow_each_other_write_one_trail(tmp_path: Path) -> 
     lines = (rig.config.audit_folder / "000000000001.jsonl").read_bytes().splitlines()
     said = [(line["kind"], line["event"]) for line in map(json.loads, lines)]
     assert said == [("chain", "begin"), *[("agent", "start"), ("agent", "stop")] * 2]
+
+
+async def test_an_agent_that_cannot_keep_its_trail_does_not_serve(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "node")
+    rig.config.audit_folder.touch()
+    agent = Agent(rig.config, rig.memory)
+    with pytest.raises(AgentError, match="audit cannot be written: File exists"):
+        await agent.start()
+    rig.config.audit_folder.unlink()
+    first = Agent(rig.config, rig.memory)
+    await first.start()
+    try:
+        with pytest.raises(AgentError, match="is written by another agent"):
+            await Agent(rig.config, rig.memory).start()
+    finally:
+        await first.stop_now()
 
 
 class Notes:
