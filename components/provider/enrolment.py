@@ -68,6 +68,7 @@ class Enrolment(Resource):
         "health": Property("string", "serving, or what is wrong with it"),
         "enrolled": Property("boolean", "whether it came under the authority; the fleet may go on without it"),
     }
+    asked_once = frozenset({"bootstrapPrivateKey"})
     volatile = frozenset(
         {
             "agentBuild",
@@ -218,7 +219,8 @@ def _is_missing(state: Properties) -> bool:
 
 def _applies(state: Properties, news: Properties) -> bool:
     """Whether anything changes that the node itself gets to know."""
-    changed = {name for name in Enrolment.inputs if (state.get(name) or None) != (news.get(name) or None)}
+    names = Enrolment.inputs.keys() - Enrolment.asked_once
+    changed = {name for name in names if (state.get(name) or None) != (news.get(name) or None)}
     renewed = state["certificateExpires"] - time.time() < RENEW_BEFORE_S
     return renewed or changed != {"enough"}
 

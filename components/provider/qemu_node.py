@@ -49,6 +49,7 @@ class QemuNode(Resource):
         "created": Property("string", "when it was made: RFC 3339, UTC"),
         "running": Property("boolean", "whether its sshd answers"),
     }
+    asked_once = frozenset({"userData"})
     volatile = frozenset({"running"})
 
     def drift(self, context: Context, state: Properties) -> Difference:

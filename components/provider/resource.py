@@ -68,7 +68,7 @@ class Difference:
 
 
 class Resource(abc.ABC):
-    """One resource type. State holds the inputs and the outputs together."""
+    """One resource type. State holds the inputs, but for `asked_once`, and the outputs together."""
 
     pulumi_type: typing.ClassVar[str]
     description: typing.ClassVar[str]
@@ -77,6 +77,8 @@ class Resource(abc.ABC):
     """Beyond the inputs."""
     delete_before_replace: typing.ClassVar[bool] = True
     """Names and addresses are fixed per node: the old one has to make room."""
+    asked_once: typing.ClassVar[frozenset[str]] = frozenset()
+    """Inputs that the state holds as inputs only: long ones, which the engine would write twice with each step."""
     volatile: typing.ClassVar[frozenset[str]] = frozenset()
     """Outputs that an update may change: a preview of one cannot know them."""
 

@@ -127,7 +127,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         inputs = decode(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(
-                properties=_encode(resource, resource.preview_created(inputs.values), inputs)
+                properties=encode(resource.preview_created(inputs.values), resource.secrets | inputs.secrets)
             )
         async with _guard(call, context, resource, inputs):
             created = await resource.create(call, inputs.values)
@@ -158,7 +158,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         news = decode(request.news)
         if request.preview:
             return provider_pb2.UpdateResponse(
-                properties=_encode(resource, resource.preview_updated(state.values, news.values), news)
+                properties=encode(resource.preview_updated(state.values, news.values), resource.secrets | news.secrets)
             )
         async with _guard(call, context, resource, news):
             outputs = await resource.update(call, request.id, state.values, news.values)
@@ -219,7 +219,9 @@ class _guard:  # noqa: N801 - used as a statement
 
 
 def _encode(resource: Resource, values: Properties, source: Decoded) -> typing.Any:
-    return encode(values, resource.secrets | source.secrets)
+    """What the state is to hold. Of a preview policies see all."""
+    kept = {name: value for name, value in values.items() if name not in resource.asked_once}
+    return encode(kept, resource.secrets | source.secrets)
 
 
 def _difference(resource: Resource, difference: Difference) -> provider_pb2.DiffResponse:

@@ -1,4 +1,4 @@
-"""Tokens stay in the environment, and are no process's argument; what is deleted behind our back is made anew; strangers' machines are left alone."""
+"""Tokens are in the environment alone; what is deleted behind our back is made anew; strangers' machines stay."""
 
 import base64
 import os
