@@ -14,6 +14,8 @@ import urllib.parse
 from components.errors import GaxxError
 
 PULUMI_CLOUD = "https://api.pulumi.com"
+_STATES = ".pulumi/stacks"
+_OWN_ID = ".pulumi/gaxx-id"
 _NAME = re.compile(r"^name: *([A-Za-z][\w.-]*) *$", re.MULTILINE)
 """The project's name as nearly every Pulumi.yaml has it. A YAML parser takes longer to load than a short command."""
 
@@ -75,16 +77,67 @@ def declared_url(root: pathlib.Path) -> str:
 
 
 def backend_id(url: str, root: pathlib.Path) -> str:
-    """A short stable id of a backend, fit for a machine's tag: 12 hex digits of its normalised URL."""
-    if url.startswith("file://"):
-        rest = url.removeprefix("file://").split("?", 1)[0]
-        path = pathlib.Path(rest).expanduser()
-        url = f"file://{(root / path).resolve() if not path.is_absolute() else path.resolve()}"
+    """A short stable id of a backend, fit for a machine's tag: 12 hex digits of its normalised URL.
+
+    A folder's path is the same on many computers: one that has an id of its own (`ensure_own_id`) is known by both.
+    """
+    folder = folder_of(url, root)
+    if folder is not None:
+        own = own_id(folder)
+        url = f"file://{folder.resolve()}{f'#{own}' if own else ''}"
     else:
         parts = urllib.parse.urlsplit(url or PULUMI_CLOUD)
         # The query may carry credentials (S3 profiles); the place is scheme, host and path.
         url = f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path.rstrip('/')}"
     return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
+def folder_of(url: str, root: pathlib.Path) -> pathlib.Path | None:
+    """The folder of a file backend; None for any other."""
+    if not url.startswith("file://"):
+        return None
+    return root / pathlib.Path(url.removeprefix("file://").split("?", 1)[0]).expanduser()
+
+
+def own_id(folder: pathlib.Path) -> str:
+    """The id that a file backend was given; empty when it has none."""
+    try:
+        return (folder / _OWN_ID).read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def ensure_own_id(url: str, root: pathlib.Path) -> None:
+    """Give a file backend an id that no other computer's has at the same path, unless machines carry the one it had.
+
+    It lies among Pulumi's own files, and goes where a copy of the backend goes.
+    """
+    folder = folder_of(url, root)
+    if folder is None or not (folder / _STATES).is_dir() or own_id(folder) or _is_used(folder / _STATES):
+        return
+    new = folder / f"{_OWN_ID}.{os.getpid()}"
+    try:
+        new.write_text(f"{os.urandom(16).hex()}\n")
+        try:
+            # Whole or not at all, and of two programs that begin at once the first.
+            os.link(new, folder / _OWN_ID)
+        finally:
+            new.unlink()
+    except FileExistsError:
+        return
+    except OSError:
+        # A backend that cannot be written to has other worries, and no machine of this update.
+        return
+
+
+def _is_used(states: pathlib.Path) -> bool:
+    """Whether any stack has, or may have, something of ours."""
+    for path in states.rglob("*"):
+        if path.suffix == ".json" and b"gaxx:index:" in path.read_bytes():
+            return True
+        if path.suffix == ".gz":
+            return True
+    return False
 
 
 def selected_stack(root: pathlib.Path) -> str:

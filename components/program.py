@@ -11,7 +11,7 @@ import pulumi
 from pulumi.runtime.resource import register_resource_outputs
 
 from components.authority import Authority
-from components.backend import backend_id, current_backend_url, project_root
+from components.backend import backend_id, current_backend_url, ensure_own_id, project_root
 from components.clouds import cloud
 from components.declared import InventoryDocument, Sweep
 from components.errors import GaxxError, SettingsError
@@ -37,6 +37,7 @@ def declare(settings: Settings) -> None:
     """Declare provider, sweep, operators, fleets and inventory, and export the inventory."""
     root = project_root()
     url = current_backend_url(root)
+    ensure_own_id(url, root)
     backend = backend_id(url, root)
     if settings.paid and url.startswith("file://") and pathlib.Path(url.removeprefix("file://")).is_relative_to(root):
         pulumi.warn("the backend lies inside this clone, which is then the only thing that knows of the machines")

@@ -135,7 +135,8 @@ def key(backend_id: str, project: str, name: str) -> str:
 def _state(root: pathlib.Path, name: str, *, locked: bool) -> StackState:
     try:
         exported = json.loads(pulumi(["stack", "export", "--stack", name], root))
-        return of_deployment(name, exported["deployment"], locked=locked)
+        # Of a stack that never was up there is none.
+        return of_deployment(name, exported["deployment"] or {}, locked=locked)
     except PulumiError as error:
         fault = error.message
     except (ValueError, KeyError, TypeError, AttributeError) as error:

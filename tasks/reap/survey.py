@@ -69,9 +69,7 @@ def survey(root: pathlib.Path, wishes: Wishes, *, now: dt.datetime | None = None
     if not url:
         message = "no Pulumi backend chosen"
         raise GaxxError(message, hint='run `eval "$(gaxx env)"`, or `pulumi login`')
-    # Organizations of one server are one backend here, and one login does not see all of their stacks.
-    shared = url.startswith(("http://", "https://"))
-    whose = Whose(backend.project_name(root), backend.backend_id(url, root), shared=shared)
+    whose = Whose(backend.project_name(root), backend.backend_id(url, root), unclear=_unclear(url, root))
     moment = now or dt.datetime.now(dt.UTC)
     # Vendors before states: what is made and recorded between the two is then known.
     asked = accounts.ask()
@@ -112,6 +110,17 @@ def judged(
         (*notes, *unasked),
         table.date,
     )  # fmt: skip
+
+
+def _unclear(url: str, root: pathlib.Path) -> str:
+    """Why a backend's id may be that of others, too."""
+    if url.startswith(("http://", "https://")):
+        # Organizations of one server are one backend here, and one login does not see all of their stacks.
+        return "it may be of another organization's stack, which is not to be seen from here"
+    folder = backend.folder_of(url, root)
+    if folder is not None and not backend.own_id(folder):
+        return f"another computer may have a backend at the same path ({folder}); one that is new gets an id of its own"
+    return ""
 
 
 def _gaps(asked: Sequence[accounts.Asked], known: Sequence[StackState]) -> tuple[list[str], list[str]]:

@@ -25,9 +25,9 @@ class Whose:
 
     project: str
     backend_id: str
-    shared: bool = False
-    """Whether others use the same backend with stacks that are not to be seen from here: then nobody can say what
-    is forgotten."""
+    unclear: str = ""
+    """Why others may have the same marks for stacks that are not to be seen from here: then nobody can say what is
+    forgotten."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _of_no_state(
     unread = [state.name for state in states if state.fault]
     doubts: tuple[tuple[bool, Verdict, str], ...] = (
         (bool(unread), "unknown", f"it may be of {', '.join(unread)}, which could not be read"),
-        (whose.shared, "unknown", "it may be of another organization's stack, which is not to be seen from here"),
+        (bool(whose.unclear), "unknown", whose.unclear),
         (len(found.values("stack")) != 1, "unknown", "its tags name no stack, or several"),
         (
             any(state.locked for state in named),

@@ -182,6 +182,8 @@ def test_a_vendor_that_fails_answers_late_and_in_disorder_is_asked_until_it_answ
     with new_rehearsed(bundles, "--faults", faults, "--seed", "3") as rehearsed:
         accounts, project = rehearsed.accounts, rehearsed.project
         url = project.environment["PULUMI_BACKEND_URL"]
+        project.pulumi("stack", "init", "empty")
+        backend.ensure_own_id(url, project.folder)
         whose = {"project": "gaxx", "backend_id": backend.backend_id(url, project.folder)}
         tags = naming.tags(**whose, stack="gone", fleet="web", index=1, ttl="1h", owner="ada")
         for number in range(4):
@@ -190,6 +192,31 @@ def test_a_vendor_that_fails_answers_late_and_in_disorder_is_asked_until_it_answ
         reap(project, "--yes")
         until(lambda: accounts.ids() == {str(theirs["id"])}, deadline_s=30)
         accounts.linode("DELETE", f"linode/instances/{theirs['id']}")
+
+
+def test_what_another_computer_made_with_a_backend_at_the_same_path_stays(rehearsed: Rehearsed) -> None:
+    project, accounts = rehearsed.project, rehearsed.accounts
+    rehearsed.create(linode(1))
+    project.up()
+    theirs = tags_of(rehearsed)
+    identity = project.home / "backend/.pulumi/gaxx-id"
+    ours = identity.read_text()
+
+    # As if this computer had never seen theirs: another backend at the same path, with nothing in it.
+    state = project.state_file(STACK)
+    kept = state.read_bytes()
+    identity.unlink()
+    state.write_bytes(json.dumps({"version": 3, "checkpoint": {"stack": f"organization/gaxx/{STACK}"}}).encode())
+    unclear = reap(project, "--yes")
+    assert found(unclear, "orphan") == []
+    backend.ensure_own_id(project.environment["PULUMI_BACKEND_URL"], project.folder)
+    assert identity.read_text() != ours
+    assert len(found(reap(project, "--yes"), "foreign")) == 2, "their machine and its firewall are somebody else's"
+    assert [one["tags"] for one in accounts.linodes()] == [theirs]
+
+    identity.write_text(ours)
+    state.write_bytes(kept)
+    assert found(reap(project), "foreign") == []
 
 
 def test_nodes_on_this_computer_whose_stack_was_thrown_away_are_found_and_removed(project: Project) -> None:

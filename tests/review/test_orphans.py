@@ -24,7 +24,8 @@ def accounts() -> Iterator[Accounts]:
 @pytest.fixture
 def equipped(repository: TestRepository, accounts: Accounts, tmp_path: pathlib.Path) -> TestRepository:
     """The repository of somebody with a backend and tokens."""
-    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend/.pulumi/stacks").mkdir(parents=True)
+    backend.ensure_own_id(f"file://{tmp_path / 'backend'}", tmp_path)
     own = {
         "PULUMI_BACKEND_URL": f"file://{tmp_path / 'backend'}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": "of-the-test",
