@@ -119,6 +119,7 @@ def test_settings_change_in_place_and_a_rule_is_in_force_at_once(vm: Project, no
 
 def test_a_reboot_brings_the_agent_back_and_nothing_else(vm: Project, node: Node) -> None:
     boot = inside(vm, "cat /proc/sys/kernel/random/boot_id")
+    vm.gaxx("audit")
     kill_qemu(vm, node)
     vm.up(limit_s=1200)
 
@@ -127,6 +128,8 @@ def test_a_reboot_brings_the_agent_back_and_nothing_else(vm: Project, node: Node
 
     until(answers, deadline_s=120)
     assert inside(vm, "cat /proc/sys/kernel/random/boot_id") != boot
+    # A power cut must not look like a trail that somebody has cut.
+    vm.gaxx("audit", "verify")
     assert vm.inventory().nodes[0].machine_id == node.machine_id
     login = node_access.bootstrap_login(vm, node)
     with pytest.raises(LoginRefusedError), ssh_session.connect(node_access.endpoint(node), login):
