@@ -54,8 +54,8 @@ def test_every_verb_has_help_and_a_stack_where_it_needs_one(verb: str) -> None:
     command = gaxx.get_command(click.Context(gaxx), verb)
     assert command is not None
     assert command.help
-    # `env` is about the user, `runs` about runs of any stack, `policy` about files.
-    assert verb in {"env", "policy", "runs"} or "--stack" in {
+    # `env` is about the user, `runs` about runs of any stack, `policy` about files, `prices` about vendors.
+    assert verb in {"env", "policy", "prices", "runs"} or "--stack" in {
         option for parameter in command.params for option in parameter.opts
     }
 
