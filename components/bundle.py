@@ -34,7 +34,8 @@ _OLDEST_MINOR = 11
 # The oldest date that a zip file can hold.
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE = 0o100644
-_LEVEL = 9
+_LEVEL = 6
+"""Three times as fast as the highest one, for a file that is half a percent larger: somebody waits for it."""
 _LEFT_OUT_FOLDERS = frozenset({"__pycache__", "bin", "test", "tests"})
 _LEFT_OUT_SUFFIXES = frozenset({".pyi", ".pyc", ".proto", ".pxd", ".pyx", ".c", ".h"})
 _LEFT_OUT_NAMES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "WHEEL", "uv_cache.json", "direct_url.json"})
