@@ -55,6 +55,7 @@ def test_orphans_are_found_where_tokens_and_a_backend_are(equipped: TestReposito
     assert "At linode and vultr nothing of this project was found that no state knows." in none.stdout
     assert "### Orphans found: 1, $0.036/h" in first.stdout
     assert "| `linode` | `machine` | `gone-web-1` | `gone` |" in first.stdout
+    assert "| no state knows it, and there is no stack of that name |" in first.stdout, "however young it is"
     assert "theirs-web-1" not in first.stdout
     assert first.stdout == second.stdout, "the same things are the same words, however old they are"
     assert "gone-web-1" not in fork.stdout
