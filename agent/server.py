@@ -128,16 +128,12 @@ class Agent:
         except RuntimeError as fault:
             raise AgentError(_taken(config.address, config.port, "it cannot be bound")) from fault
         try:
-            context = tls_context(
-                str(config.tls_cert), str(config.tls_key), str(config.client_ca), require_mtls=config.require_mtls
-            )
-            self.metrics_port = await self._pages.start(config.address, config.metrics_port, context)
+            self.metrics_port = await self._pages.start(config.address, config.metrics_port, _tls_context(config))
         except ssl.SSLError as fault:
             message = f"certificate and key in {config.tls_cert} and {config.tls_key} do not fit: {fault.reason}"
             raise ConfigMissing(message) from fault
         except OSError as fault:
             raise AgentError(_taken(config.address, config.metrics_port, _reason(fault))) from fault
-        self._tls = context
         await self._profile.start()
         await server.start()
         self._server = server
@@ -164,13 +160,14 @@ class Agent:
         try:
             manifest, tokens = _read_identity(self.config)
             pem = _read_pem(self.config)
-            self._tls.load_cert_chain(self.config.tls_cert, self.config.tls_key)
+            context = _tls_context(self.config)
         except (ConfigMissing, ssl.SSLError, OSError) as fault:
             _log.error("reload refused: %s", fault, extra={"event": "reload_failed"})
             self.node.audit.note("settings", event="reload_failed", why=str(fault))
             return
         if pem != self._pem:
             self._pem = self._next_pem = pem
+            self._pages.use(context)
             self._note_expiry()
         self._settings_notes.reloaded(self._settings(manifest))
         self.node.manifest = manifest
@@ -263,9 +260,7 @@ def _read_identity(config: AgentConfig) -> tuple[Manifest, Tokens]:
 def _read_pem(config: AgentConfig) -> tuple[bytes, bytes, bytes]:
     """Return key, certificate and authority; checked here because gRPC would only fail in each handshake."""
     try:
-        context = tls_context(
-            str(config.tls_cert), str(config.tls_key), str(config.client_ca), require_mtls=config.require_mtls
-        )
+        context = _tls_context(config)
     except ssl.SSLError as fault:
         message = f"{config.tls_cert}, {config.tls_key}, {config.client_ca}: no certificate, key and authority that fit"
         msg = f"{message} ({fault.reason or fault})"
@@ -275,6 +270,11 @@ def _read_pem(config: AgentConfig) -> tuple[bytes, bytes, bytes]:
         raise ConfigMissing(msg) from fault
     del context
     return config.tls_key.read_bytes(), config.tls_cert.read_bytes(), config.client_ca.read_bytes()
+
+
+def _tls_context(config: AgentConfig) -> ssl.SSLContext:
+    files = (str(config.tls_cert), str(config.tls_key), str(config.client_ca))
+    return tls_context(*files, require_mtls=config.require_mtls)
 
 
 def _certificate(pem: tuple[bytes, bytes, bytes]) -> x509.Certificate:

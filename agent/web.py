@@ -71,6 +71,10 @@ class MetricsServer:
         self._server = await loop.create_server(lambda: _Accepted(self._accepted), address, port, reuse_address=True)
         return int(self._server.sockets[0].getsockname()[1])
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Shake hands with this from now on; who is connected stays."""
+        self._context = context
+
     async def stop(self) -> None:
         """Stop listening and drop who is connected."""
         if self._server is not None:

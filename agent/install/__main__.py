@@ -30,9 +30,9 @@ def apply(layout: Layout) -> Answer:
     manifest = json.load(sys.stdin)
     place = _place(layout)
     place.prepare()
-    restart = settings.install_identity(layout, manifest)
-    restart = write(layout.settings / "bundle", manifest["bundle"], 0o644) or restart
-    restart = (settings.install_tokens(layout, manifest) and place.restarts_for_tokens) or restart
+    new_secrets = settings.install_identity(layout, manifest)
+    new_secrets = settings.install_tokens(layout, manifest) or new_secrets
+    restart = write(layout.settings / "bundle", manifest["bundle"], 0o644)
     sshd_changed = place.install_access(manifest)
     sshd_changed |= settings.install_forwarding(layout, manifest)
     settings.install_files(layout, manifest)
@@ -42,7 +42,7 @@ def apply(layout: Layout) -> Answer:
     restart = restart or any(previous.get(name) != manifest[name] for name in listening)
     settings.install_authorities(layout, manifest)
     settings.install_manifest(layout, manifest, group=place.agent_group)
-    started = place.converge(manifest, restart=restart, reload_runner=environment_changed)
+    started = place.converge(manifest, restart=restart, new_secrets=new_secrets, reload_runner=environment_changed)
     switched = keys.switch_host_key(layout)
     write(layout.enrolled, f"{manifest['serial']}\n")
     if switched or sshd_changed:

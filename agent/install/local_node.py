@@ -12,8 +12,6 @@ class LocalNode:
     """Where systemd is not ours: agent, runner and sshd are processes of this account."""
 
     agent_group = runner_group = -1
-    restarts_for_tokens = False
-    """The agent reads them again when it is told to."""
 
     def __init__(self, layout: Layout, bundle: pathlib.Path) -> None:
         self._layout = layout
@@ -36,8 +34,11 @@ class LocalNode:
         # Without PAM, sshd is silent at its usual level when a session ends that was not closed in good order.
         return write(self._layout.logging, "LogLevel VERBOSE\n", 0o644)
 
-    def converge(self, manifest: settings.Manifest, *, restart: bool, reload_runner: bool) -> list[str]:
+    def converge(
+        self, manifest: settings.Manifest, *, restart: bool, new_secrets: bool, reload_runner: bool
+    ) -> list[str]:
         """Start what does not run or must run anew, make the rest read its settings; return what was started."""
+        del new_secrets  # the agent reads them again when it is told to
         if restart:
             self._processes.stop("agent")
             self._processes.stop("runner")

@@ -21,8 +21,6 @@ class RealMachine:
     """Agent and runner as systemd's services, each as its own user; operators log in as another."""
 
     operator_user = OPERATOR_USER
-    restarts_for_tokens = True
-    """systemd hands credentials over at a start."""
 
     def __init__(self, layout: Layout, bundle: pathlib.Path) -> None:
         self._layout = layout
@@ -72,8 +70,11 @@ class RealMachine:
         # Files that one of the two makes must be the other's to read: the group is inherited.
         _folder(state / "work", 0o2770, units.AGENT_USER, units.WORK_GROUP)
 
-    def converge(self, manifest: Manifest, *, restart: bool, reload_runner: bool) -> list[str]:
-        """Bring units and manifest into force; return what was started anew. Raise InstallError with its last words."""
+    def converge(self, manifest: Manifest, *, restart: bool, new_secrets: bool, reload_runner: bool) -> list[str]:
+        """Bring units and manifest into force; return what was started anew. Raise InstallError with its last words.
+
+        systemd hands a service its secrets when it starts it: the agent alone is started anew for them.
+        """
         texts = {
             units.AGENT_UNIT: units.agent(sys.executable, self._agent_environment(manifest)),
             units.RUNNER_SOCKET_UNIT: units.runner_socket(),
@@ -85,7 +86,7 @@ class RealMachine:
             run("systemctl", "enable", "--quiet", *texts)
         started = []
         for service, wanted in (("runner", units.RUNNER_UNIT), ("agent", units.AGENT_UNIT)):
-            if restart or wanted in changed or not self.alive(service):
+            if restart or wanted in changed or not self.alive(service) or (service == "agent" and new_secrets):
                 self._restart(wanted)
                 started.append(service)
             elif service == "agent" or reload_runner:

@@ -14,10 +14,11 @@ ENROL_PRINCIPAL = "gaxx-enrol"
 
 
 def install_identity(layout: Layout, manifest: Manifest) -> bool:
-    """Install key, certificate and authority; return whether the agent must start anew to use them."""
+    """Install key, certificate and authority; return whether the key is another one."""
     changed = keys.switch_tls_key(layout, manifest["certificate"])
-    changed |= write(layout.tls / "node.crt", manifest["certificate"], 0o644)
-    return write(layout.tls / "authority.crt", manifest["authorityCertificate"], 0o644) or changed
+    write(layout.tls / "node.crt", manifest["certificate"], 0o644)
+    write(layout.tls / "authority.crt", manifest["authorityCertificate"], 0o644)
+    return changed
 
 
 def install_authorities(layout: Layout, manifest: Manifest) -> None:

@@ -1,20 +1,19 @@
 """gaxx:index:LocalNode: one machine of the `local` cloud."""
 
 import asyncio
-import datetime as dt
-import hashlib
 import os
-import secrets
 import typing
 from collections.abc import Mapping
 
 from components.errors import NodeError
-from components.local_machine import addresses
+from components.local_machine import placing
 from components.local_machine.machine import SSH_PORT, BootRequest, Machine
 from components.ports import Port
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
 from components.provider.wire import Properties
+
+_PORTS = (SSH_PORT, int(Port.AGENT), int(Port.METRICS))
 
 
 class LocalNode(Resource):
@@ -51,12 +50,11 @@ class LocalNode(Resource):
 
     async def create(self, context: Context, inputs: Properties) -> Created:
         """Boot it; adopt one that an interrupted create left, if it was booted from the same user-data."""
-        adopted = await context.blocking(self._adopt, inputs)
-        planned = adopted if adopted is not None else await context.blocking(self._plan, inputs)
-        machine, address, created = planned
-        await context.status(f"booting on {address}" if adopted is None else f"adopting the machine on {address}")
+        place = await context.blocking(placing.take, inputs, _PORTS)
+        machine = place.machine
+        await context.status(f"{'adopting the machine' if place.adopted else 'booting'} on {place.address}")
         try:
-            await context.blocking(self._boot, machine, address, created, inputs)
+            await context.blocking(self._boot, machine, place.address, place.created, inputs)
         except BaseException:
             # Nothing half-made stays behind a create that failed.
             await asyncio.shield(context.blocking(machine.remove))
@@ -65,22 +63,21 @@ class LocalNode(Resource):
             machine.id,
             {
                 "machineId": machine.id,
-                "address": address,
+                "address": place.address,
                 "sshPort": SSH_PORT,
                 "sshUser": machine.account_name(),
                 "helper": machine.helper,
-                "created": created,
+                "created": place.created,
                 "running": True,
             },
         )
 
     async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
         """Gone when its folder is gone; dead when its sshd does not answer."""
-        machine = Machine.of(state["stackKey"], state["node"], resource_id)
-        marker = await context.blocking(machine.marker)
-        if marker is None or marker.get("id") != resource_id:
+        del context
+        if not await placing.is_there(resource_id, state["stackKey"], state["node"]):
             return None
-        return {**state, "running": await _answers(state["address"])}
+        return {**state, "running": await placing.sshd_answers(state["address"], SSH_PORT, limit_s=5)}
 
     async def update(self, context: Context, resource_id: str, state: Properties, news: Properties) -> Properties:
         """Start it again. What changes the machine itself replaces it; tags are only in the state."""
@@ -94,26 +91,6 @@ class LocalNode(Resource):
         await context.status("stopping")
         await context.blocking(Machine.of(state["stackKey"], state["node"], resource_id).remove)
 
-    def _adopt(self, inputs: Properties) -> tuple[Machine, str, str] | None:
-        machine = Machine.of(inputs["stackKey"], inputs["node"], "")
-        marker = machine.marker()
-        if marker is None or marker.get("userData") != _digest(inputs["userData"]):
-            if machine.root.exists():
-                Machine(machine.node, machine.root, (marker or {}).get("id", "")).remove()
-            return None
-        return Machine(machine.node, machine.root, marker["id"]), marker["address"], marker["created"]
-
-    def _plan(self, inputs: Properties) -> tuple[Machine, str, str]:
-        machine = Machine.of(inputs["stackKey"], inputs["node"], secrets.token_hex(6))
-        address = addresses.claim(
-            inputs["stackKey"],
-            inputs["fleet"],
-            inputs["index"],
-            inputs["node"],
-            (SSH_PORT, int(Port.AGENT), int(Port.METRICS)),
-        )
-        return machine, address, dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
     def _boot(self, machine: Machine, address: str, created: str, inputs: Properties) -> None:
         if not os.access("/usr/sbin/sshd", os.X_OK):
             raise NodeError(machine.node, "/usr/sbin/sshd is missing", hint="install openssh-server (make setup)")
@@ -121,25 +98,9 @@ class LocalNode(Resource):
             BootRequest(
                 address=address,
                 user_data=inputs["userData"],
-                user_data_digest=_digest(inputs["userData"]),
+                user_data_digest=placing.digest(inputs["userData"]),
                 created=created,
                 open_files=inputs["openFiles"],
                 memory_limit_bytes=inputs["memoryLimitBytes"],
             )
         )
-
-
-async def _answers(address: str) -> bool:
-    try:
-        async with asyncio.timeout(5):
-            reader, writer = await asyncio.open_connection(address, SSH_PORT)
-            try:
-                return await reader.readexactly(4) == b"SSH-"
-            finally:
-                writer.close()
-    except (OSError, asyncio.IncompleteReadError):
-        return False
-
-
-def _digest(user_data: str) -> str:
-    return hashlib.sha256(user_data.encode()).hexdigest()

@@ -1,16 +1,13 @@
 """gaxx:index:QemuNode: one virtual machine of the `qemu` cloud."""
 
 import asyncio
-import datetime as dt
-import hashlib
-import secrets
 import time
 import typing
 from collections.abc import Mapping
 
 from components.cloudinit.user_data import BOOTSTRAP_USER, HELPER_COMMAND
 from components.errors import NodeError
-from components.local_machine import addresses
+from components.local_machine import placing
 from components.local_machine.machine import Machine
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
@@ -59,32 +56,31 @@ class QemuNode(Resource):
 
     async def create(self, context: Context, inputs: Properties) -> Created:
         """Boot it; adopt one that an interrupted create left, if it was booted from the same user-data."""
-        machine, address, created = await context.blocking(_plan, inputs)
+        place = await context.blocking(placing.take, inputs, (qemu.SSH_PORT,))
         try:
-            await self._boot(context, machine, address, created, inputs)
+            await self._boot(context, place.machine, place.address, place.created, inputs)
         except BaseException:
             # Nothing half-made stays behind a create that failed.
-            await asyncio.shield(context.blocking(machine.remove))
+            await asyncio.shield(context.blocking(place.machine.remove))
             raise
         return Created(
-            machine.id,
+            place.machine.id,
             {
-                "machineId": machine.id,
+                "machineId": place.machine.id,
                 "address": qemu.GUEST_ADDRESS,
-                "sshHost": address,
+                "sshHost": place.address,
                 "sshPort": qemu.SSH_PORT,
                 "sshUser": BOOTSTRAP_USER,
                 "helper": HELPER_COMMAND,
-                "created": created,
+                "created": place.created,
                 "running": True,
             },
         )
 
     async def read(self, context: Context, resource_id: str, state: Properties) -> Properties | None:
         """Gone when its folder is gone; dead when its sshd does not answer."""
-        machine = Machine.of(state["stackKey"], state["node"], resource_id)
-        marker = await context.blocking(machine.marker)
-        if marker is None or marker.get("id") != resource_id:
+        del context
+        if not await placing.is_there(resource_id, state["stackKey"], state["node"]):
             return None
         return {**state, "running": await _answers(state["sshHost"])}
 
@@ -113,7 +109,7 @@ class QemuNode(Resource):
         request = qemu.BootRequest(
             address=address,
             user_data=inputs["userData"],
-            user_data_digest=_digest(inputs["userData"]),
+            user_data_digest=placing.digest(inputs["userData"]),
             created=created,
             image=inputs["image"],
             memory_bytes=inputs["memoryBytes"],
@@ -131,30 +127,6 @@ class QemuNode(Resource):
         await context.status(f"sshd answers after {time.monotonic() - begin:.0f} s")
 
 
-def _plan(inputs: Properties) -> tuple[Machine, str, str]:
-    machine = Machine.of(inputs["stackKey"], inputs["node"], "")
-    marker = machine.marker()
-    if marker is not None and marker.get("userData") == _digest(inputs["userData"]):
-        return Machine(machine.node, machine.root, marker["id"]), marker["address"], marker["created"]
-    if machine.root.exists():
-        Machine(machine.node, machine.root, (marker or {}).get("id", "")).remove()
-    address = addresses.claim(inputs["stackKey"], inputs["fleet"], inputs["index"], inputs["node"], (qemu.SSH_PORT,))
-    made = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    return Machine.of(inputs["stackKey"], inputs["node"], secrets.token_hex(6)), address, made
-
-
 async def _answers(address: str) -> bool:
-    """Whether an sshd speaks: QEMU accepts a connection whether or not anybody listens in the guest."""
-    try:
-        async with asyncio.timeout(10):
-            reader, writer = await asyncio.open_connection(address, qemu.SSH_PORT)
-            try:
-                return await reader.readexactly(4) == b"SSH-"
-            finally:
-                writer.close()
-    except (OSError, asyncio.IncompleteReadError):
-        return False
-
-
-def _digest(user_data: str) -> str:
-    return hashlib.sha256(user_data.encode()).hexdigest()
+    # QEMU accepts a connection whether or not anybody listens in the guest.
+    return await placing.sshd_answers(address, qemu.SSH_PORT, limit_s=10)

@@ -83,6 +83,7 @@ class Mapper:
         leases = LeaseWriter(options, spool, store, session=session)
         self._feeder = Feeder(options, queue, self.lanes, committer, leases, self._settle)
         self._halt = HaltPolicy.parse(options.halt)
+        self._leaving: set[str] = set()
         self._fetches: set[asyncio.Task[None]] = set()
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -104,6 +105,9 @@ class Mapper:
             self.queue.lost(node.name)
             lane.stream.reconnect(node)
         lane.stream.node = node
+        if node.name in self._leaving:
+            self._leaving.remove(node.name)
+            self.queue.holders[node.name].draining = False
         if lane.stream.refused:
             lane.stream.refused = False
             self.queue.holders[node.name].draining = False
@@ -111,9 +115,10 @@ class Mapper:
 
     def drain(self, name: str) -> None:
         """Give a node nothing more: it leaves the fleet."""
-        if self.queue.holders[name].draining:
+        if name in self._leaving:
             return
         self._told.note(f"{name} leaves the fleet: it gets nothing more")
+        self._leaving.add(name)
         self.queue.holders[name].draining = True
         self.lanes[name].stream.send(pb.WorkRequest(cancel=pb.WorkRequest.Cancel()))
 
@@ -123,7 +128,8 @@ class Mapper:
         lane.pace.slots = self.options.slots or welcome.slots or 1
         lane.reconcile = True
         now_s = time.monotonic()
-        self.queue.join(stream.name, now_s)
+        # An agent that drained to start anew, for an update in place, takes work again.
+        self.queue.join(stream.name, now_s).draining = stream.name in self._leaving
         surplus = self.queue.adopt(stream.name, welcome.running, now_s)
         if surplus:
             stream.send(cancel(surplus))
@@ -260,10 +266,11 @@ class Mapper:
             lane.stream.connected and (self.queue.holders[name].takes_work or self.queue.holders[name].holding)
             for name, lane in self.lanes.items()
         )
-        if alive:
+        if alive or self.hoping:
             self._alone_since_s = now_s
-        hopeless = not self.hoping and all(lane.stream.refused for lane in self.lanes.values())
-        return not alive and (hopeless or now_s - self._alone_since_s > self.options.lease_s)
+            return False
+        hopeless = all(lane.stream.refused for lane in self.lanes.values())
+        return hopeless or now_s - self._alone_since_s > self.options.lease_s
 
     def _tick(self) -> None:
         now_s = time.monotonic()

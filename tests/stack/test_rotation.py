@@ -4,7 +4,10 @@ import contextlib
 import json
 import os
 import pathlib
+import shlex
 import signal
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,6 +23,8 @@ from tests.waiting import until
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 ITEMS = 500
+LAST = 20
+"""So many items go on until the rotation is over."""
 
 
 @pytest.fixture
@@ -36,22 +41,32 @@ def authority_of(project: Project, inventory: Inventory) -> pathlib.Path:
     return path
 
 
-def test_a_new_authority_takes_over_under_a_running_map_and_no_item_fails(up: Project) -> None:
+@pytest.fixture
+def gate() -> Iterator[pathlib.Path]:
+    """A file that the last items wait for: where the nodes' account sees it."""
+    with tempfile.TemporaryDirectory(prefix="gaxx-gate-") as folder:
+        pathlib.Path(folder).chmod(0o755)
+        yield pathlib.Path(folder) / "open"
+
+
+def test_a_new_authority_takes_over_under_a_running_map_and_no_item_fails(up: Project, gate: pathlib.Path) -> None:
     before = up.inventory()
     path = authority_of(up, before)
     old = Authority.from_pem(path.read_text())
     answers = up.base / "answers"
     (up.base / "items").write_text("".join(f"{index}\n" for index in range(ITEMS)))
-    work = f"exec gaxx map --json -a {up.base}/items -- sh -c 'sleep 0.2' >{answers} 2>{up.base}/said"
+    item = f'[ "$1" -lt {ITEMS - LAST} ] || until [ -e {gate} ]; do sleep 0.2; done'
+    work = f"exec gaxx map --json -a {up.base}/items -- sh -c {shlex.quote(item)} sh {{}} >{answers} 2>{up.base}/said"
     with up.started("sh", "-c", work) as mapping:
         until(lambda: answers.exists() and answers.stat().st_size > 0, deadline_s=60)
 
         rotated = up.gaxx("rotate", "--authority", "--yes")
 
-        assert mapping.poll() is None, "the map was to outlive the rotation"
+        assert mapping.poll() is None, "\n".join(answers.read_text().splitlines()[-40:])
+        gate.touch()
         mapping.wait(timeout=240)
     ledger = json.loads(answers.read_text().splitlines()[-1])
-    assert (mapping.returncode, ledger["ok"], ledger["failed"]) == (0, ITEMS, 0)
+    assert (mapping.returncode, ledger["ok"], ledger["failed"]) == (0, ITEMS, 0), "\n".join(answers.read_text().splitlines()[-40:])
     assert "replace" not in rotated.stdout
     after = up.inventory()
     assert [node.machine_id for node in after.nodes] == [node.machine_id for node in before.nodes]

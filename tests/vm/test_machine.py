@@ -61,7 +61,7 @@ def test_an_item_reads_neither_keys_nor_tokens_and_does_not_reach_agent_or_metad
 def test_from_here_its_sshd_answers_and_nothing_else(vm: Project) -> None:
     cells = [json.loads(line) for line in vm.gaxx("status", "--exposure", "--json").stdout.splitlines()]
 
-    assert [cell["port"] for cell in cells if cell["open"]] == [22]
+    assert [cell["name"] for cell in cells if cell["open"]] == ["SSH"]
     assert all(cell["right"] for cell in cells)
     assert {cell["source"] for cell in cells} == {"192.0.2.2"}, "as the machine sees us"
 
