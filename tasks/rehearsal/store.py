@@ -5,9 +5,14 @@ Both vendors' calls work on it; each instance says which vendor's it is.
 
 import dataclasses
 import itertools
+import secrets
 import typing
 import uuid
 from collections.abc import Callable
+
+_SPAN = 20_000
+"""So many numbers a session has for itself."""
+_SESSIONS = 100_000
 
 Vendor = typing.Literal["linode", "vultr"]
 Phase = typing.Literal["provisioning", "booting", "running", "deleting"]
@@ -128,7 +133,9 @@ class Store:
     def __init__(self, clock: Callable[[], float], pace: Pace) -> None:
         self.clock = clock
         self._pace = pace
-        self._numbers = itertools.count(10_000_001)
+        # Elsewhere in each session: a local node's processes are found by its machine's id, and other rehearsals on
+        # this computer have nodes of the same account.
+        self._numbers = itertools.count(10_000_000 + _SPAN * secrets.randbelow(_SESSIONS))
         self._instances: dict[str, Instance] = {}
         self.firewalls: dict[str, Firewall] = {}
         self.events: list[Event] = []

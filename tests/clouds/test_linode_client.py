@@ -132,3 +132,10 @@ def test_a_stranger_is_refused(rehearsal: Rehearsal) -> None:
     with pytest.raises(linode_api4.ApiError, match="Invalid Token") as refused:
         list(stranger.linode.instances())
     assert refused.value.status == 401
+
+
+def test_machines_of_two_rehearsals_have_different_numbers(client: linode_api4.LinodeClient) -> None:
+    # Processes of a local node are found by its machine's id, whichever rehearsal on this computer it is of.
+    with served() as another:
+        other = linode_api4.LinodeClient(another.linode_token, base_url=f"{another.url}/v4")
+        assert abs(create(client, "web-1").id - create(other, "web-1").id) > 1000
