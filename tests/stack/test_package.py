@@ -24,6 +24,7 @@ RESOURCES = {
     "LocalNode",
     "OperatorCertificate",
     "QemuNode",
+    "Quorum",
     "Sweep",
 }
 SECRETS = {
