@@ -35,6 +35,11 @@ def up(project: Project) -> Project:
     return project
 
 
+def said(answers: pathlib.Path) -> str:
+    """The last events of a map, for who has to find out what went wrong."""
+    return "\n".join(answers.read_text().splitlines()[-40:])
+
+
 def authority_of(project: Project, inventory: Inventory) -> pathlib.Path:
     name = authority_file(inventory.backend_id, inventory.project, inventory.stack).name
     (path,) = project.private.rglob(name)
@@ -62,11 +67,11 @@ def test_a_new_authority_takes_over_under_a_running_map_and_no_item_fails(up: Pr
 
         rotated = up.gaxx("rotate", "--authority", "--yes")
 
-        assert mapping.poll() is None, "\n".join(answers.read_text().splitlines()[-40:])
+        assert mapping.poll() is None, said(answers)
         gate.touch()
         mapping.wait(timeout=240)
     ledger = json.loads(answers.read_text().splitlines()[-1])
-    assert (mapping.returncode, ledger["ok"], ledger["failed"]) == (0, ITEMS, 0), "\n".join(answers.read_text().splitlines()[-40:])
+    assert (mapping.returncode, ledger["ok"], ledger["failed"]) == (0, ITEMS, 0), said(answers)
     assert "replace" not in rotated.stdout
     after = up.inventory()
     assert [node.machine_id for node in after.nodes] == [node.machine_id for node in before.nodes]
