@@ -1,5 +1,6 @@
 """gaxx:index:Enrolment: brings a fresh node under the authority over SSH, and every later change to it."""
 
+import asyncio
 import time
 import typing
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from components.provider.ssh_session import Endpoint
 from components.provider.wire import UNKNOWN, Properties
 
 RENEW_BEFORE_S = 7 * 24 * 3600
+
+_RUNNER_LIMIT_S = 15.0
+_POLL_S = 0.2
 
 _STRING = Property("string", "a value")
 
@@ -189,7 +193,13 @@ class Enrolment(Resource):
 
     async def _served(self, context: Context, inputs: Properties, result: Result) -> Properties:
         await context.status("asking the agent")
-        health = await Enroller(context, inputs).health(_endpoint(inputs, result.host_keys))
+        begin = time.monotonic()
+        while True:
+            health = await Enroller(context, inputs).health(_endpoint(inputs, result.host_keys))
+            # An agent whose runner was started anew finds it by itself, and nothing tells us when.
+            if health.runner_alive or time.monotonic() - begin > _RUNNER_LIMIT_S:
+                break
+            await asyncio.sleep(_POLL_S)
         if not health.runner_alive:
             raise NodeError(inputs["node"], "the agent answers, but its runner does not")
         return self._outputs(context, inputs, result, health="serving")

@@ -1,5 +1,6 @@
 """Two documents, and what the pack reads out of them, as the model that a review shows. Pure."""
 
+import collections
 import dataclasses
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -217,9 +218,7 @@ def _without_ttl(tree: Tree) -> set[str]:
 def _minutes(new: Tree, found: Sequence[Change]) -> int:
     """About how long an update takes; a deletion is not waited for by anybody."""
     clouds = {node.name: node.cloud for node in new.nodes.values()}
-    made: dict[str, int] = {}
-    for change in found:
-        cloud = clouds.get(change.node)
-        if cloud and change.op in ("create", "replace"):
-            made[cloud] = made.get(cloud, 0) + 1
+    # A node is several resources, and a preview tells of each.
+    anew = {change.node for change in found if change.op in ("create", "replace")}
+    made = collections.Counter(clouds[node] for node in anew if node in clouds)
     return minutes(made) if found else 0

@@ -10,6 +10,7 @@ import hashlib
 import json
 import pathlib
 
+from components import backend
 from components.errors import GaxxError, Refused
 from tasks import private
 from tasks.inventory import Stack
@@ -74,6 +75,13 @@ def arguments(plan: pathlib.Path) -> collections.abc.Sequence[str]:
     return ("--plan", str(plan.absolute()), "--skip-preview", "--yes", "--refresh=false")
 
 
+def _own_backend(stack: Stack) -> str:
+    """The backend's id as the update is going to see it: a new one gets its own before its first machine."""
+    url = backend.current_backend_url(stack.root)
+    backend.ensure_own_id(url, stack.root)
+    return backend.backend_id(url, stack.root)
+
+
 def _now(plan: pathlib.Path, stack: Stack, state: str) -> dict[str, object]:
     commit = repository.find(stack.root).working_tree()
     try:
@@ -84,7 +92,7 @@ def _now(plan: pathlib.Path, stack: Stack, state: str) -> dict[str, object]:
     return {
         "version": VERSION,
         "stack": f"{stack.project}/{stack.name}",
-        "backend": stack.backend_id,
+        "backend": _own_backend(stack),
         "commit": commit.sha,
         "tree": commit.tree,
         "state": state,
