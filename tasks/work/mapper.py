@@ -194,8 +194,11 @@ class Mapper:
         writing = asyncio.create_task(self._committer.run())
         writing.add_done_callback(lambda _: self._changed.set())
         try:
-            while not self._over():
+            while True:
+                # First: it may know why nodes that refuse us may not do so in a moment.
                 more()
+                if self._over():
+                    break
                 self._tick()
                 self._changed.clear()
                 with contextlib.suppress(TimeoutError):
