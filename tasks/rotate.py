@@ -9,11 +9,9 @@ import dataclasses
 import pathlib
 import tempfile
 
-import yaml
-
 from components import places
 from components.errors import GaxxError
-from tasks.deploy import stack_file
+from tasks.declared import config_of
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
 
@@ -39,7 +37,7 @@ class Wishes:
 
 def rotate(stack: Stack, wishes: Wishes, up: Up, tell: Tell) -> None:
     """Renew what is wished. Raise GaxxError when an update fails: the configuration is kept, and `up` goes on."""
-    config = _config(stack)
+    config = config_of(stack)
     for name, wished in ((TOKENS, wishes.tokens), (KEYS, wishes.keys)):
         if wished:
             before = int(str(config.get(f"{stack.project}:{name}", 1)))
@@ -68,7 +66,7 @@ class _Declared:
     def begin(self) -> bool:
         """Put a new one into the old one's place; False when that is so already."""
         old = self._get(_AUTHORITY)
-        if f"{self._stack.project}:{_PREVIOUS}" in _config(self._stack) and self._get(_PREVIOUS) != old:
+        if f"{self._stack.project}:{_PREVIOUS}" in config_of(self._stack) and self._get(_PREVIOUS) != old:
             return False
         self._set(_PREVIOUS, old)
         self._set(_AUTHORITY, _new(self._stack))
@@ -125,14 +123,3 @@ def _write(path: pathlib.Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # made 0600
         file.write(text)
     pathlib.Path(file.name).replace(path)
-
-
-def _config(stack: Stack) -> dict[str, object]:
-    path = stack_file(stack.root, stack.name)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        message = f"{path}: {reason}"
-        raise GaxxError(message) from error
-    return dict((data or {}).get("config") or {})

@@ -59,10 +59,16 @@ def down_command(*, stack: str, yes: bool, extra: tuple[str, ...]) -> None:
 
 
 def _deploy(verb: str, stack: str, extra: tuple[str, ...], *, yes: bool | None) -> None:
+    arguments = [*(["--yes"] if yes else []), *extra]
+    deploy.deploy(verb, inventory.stack_named(stack), arguments, confirm=confirming(yes=bool(yes)))
+
+
+def confirming(*, yes: bool) -> deploy.Confirm:
+    """Ask on the terminal, where there is one; `yes`: ask nothing, and agree to what is certain."""
+
     def confirm(question: str, *, certain: bool) -> bool:
         if yes:
             return certain
         return sys.stdin.isatty() and click.confirm(question, err=True)
 
-    arguments = [*(["--yes"] if yes else []), *extra]
-    deploy.deploy(verb, inventory.stack_named(stack), arguments, confirm=confirm)
+    return confirm

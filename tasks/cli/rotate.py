@@ -1,10 +1,9 @@
 """`gaxx rotate`: parse, renew, tell."""
 
-import sys
-
 import click
 
 from tasks import deploy, inventory, rotate
+from tasks.cli.deploy import confirming
 from tasks.cli.options import stack_option
 
 
@@ -23,12 +22,7 @@ def rotate_command(*, stack: str, tokens: bool, keys: bool, authority: bool, yes
     wishes = rotate.Wishes(tokens or not (keys or authority), keys or not (tokens or authority), authority)
     found = inventory.stack_named(stack)
 
-    def confirm(question: str, *, certain: bool) -> bool:
-        if yes:
-            return certain
-        return sys.stdin.isatty() and click.confirm(question, err=True)
-
     def up() -> None:
-        deploy.deploy("up", found, ["--yes"] if yes else [], confirm=confirm)
+        deploy.deploy("up", found, ["--yes"] if yes else [], confirm=confirming(yes=yes))
 
     rotate.rotate(found, wishes, up, lambda text: click.echo(f"gaxx: {text}", err=True))

@@ -143,13 +143,14 @@ async def ask(
         return await _ask_peer(way, peers[name], {**request, "targets": targets}, timeout_s)
 
     inside = await fan_out(list(peers), by_peer)
+    ports_asked = {(name, one.port): one for name, several in asked.items() for one in several}
     cells = []
     for asker, records in [(HERE, outside), *((peers[n].name, r) for n, (r, _) in zip(peers, inside, strict=True))]:
         for record in records:
             node = by_name[record["node"]]
             source = sources.get(node.name, "") if asker == HERE else ""
             source = source or record["source"] or (peers[node.name].address if asker != HERE else "")
-            port = next(one for one in asked[node.name] if one.port == record["port"])
+            port = ports_asked[node.name, record["port"]]
             must = bool(source) and expected.is_open(fleets[node.fleet], node, port, source, inside=asker != HERE)
             cells.append(Cell(node.name, port.port, port.name, asker, source, record["answer"], record["detail"], must))
     return Matrix(
