@@ -156,29 +156,21 @@ class Api(abc.ABC):
     def machines(self, label: str = "") -> list[Found]:
         """All machines of the account, or those whose label begins with `label`."""
 
-    @abc.abstractmethod
     def firewalls(self) -> list[Found]:
         """All firewalls of the account."""
+        return self.all("firewall")
 
-    @abc.abstractmethod
     def networks(self) -> list[Found]:
         """All private networks of the account."""
+        return self.all("network")
 
-    @abc.abstractmethod
     def keys(self) -> list[Found]:
         """All SSH keys of the account."""
+        return self.all("key")
 
+    @abc.abstractmethod
     def all(self, kind: Kind) -> list[Found]:
         """All things of a kind."""
-        match kind:
-            case "machine":
-                return self.machines()
-            case "firewall":
-                return self.firewalls()
-            case "network":
-                return self.networks()
-            case "key":
-                return self.keys()
 
     def _answer(
         self, method: str, path: str, *, params: Mapping[str, str | int] | None, where: object

@@ -33,18 +33,6 @@ class LinodeApi(Api):
         """Ask for it by its id."""
         return self.found(f"{_FOLDERS['machine']}/{machine_id}")
 
-    def firewalls(self) -> list[Found]:
-        """All firewalls."""
-        return self._things("firewall")
-
-    def networks(self) -> list[Found]:
-        """All VPCs; their description is where the tags are."""
-        return self._things("network")
-
-    def keys(self) -> list[Found]:
-        """All SSH keys of the profile; their comment, or their label, is where the tags are."""
-        return self._things("key")
-
     def again(self, found: Found) -> Found | None:
         """Ask for it by its id."""
         entry = self.get(f"{_FOLDERS[found.kind]}/{found.id}")
@@ -87,7 +75,8 @@ class LinodeApi(Api):
                     regions[dearer["id"]] = max(regions.get(dearer["id"], 1.0), factor)
         return Prices(f"{self._client.base_url}linode/types", types, regions)
 
-    def _things(self, kind: Kind) -> list[Found]:
+    def all(self, kind: Kind) -> list[Found]:
+        """All things of a kind; tags of networks stand in the description, of keys in the comment or the label."""
         return [_found(kind, entry) for entry in self._pages(_FOLDERS[kind])]
 
     def _pages(self, path: str, where: object = None) -> Iterator[dict[str, typing.Any]]:

@@ -28,23 +28,11 @@ class VultrApi(Api):
 
     def machines(self, label: str = "") -> list[Found]:
         """All instances, or those with this label."""
-        return self._things("machine", {"label": label} if label else {})
+        return self.all("machine", {"label": label} if label else {})
 
     def exists(self, machine_id: str) -> bool:
         """Ask for it by its id."""
         return self.found(f"instances/{machine_id}")
-
-    def firewalls(self) -> list[Found]:
-        """All firewall groups; their description is where the tags are."""
-        return self._things("firewall")
-
-    def networks(self) -> list[Found]:
-        """All VPCs; their description is where the tags are."""
-        return self._things("network")
-
-    def keys(self) -> list[Found]:
-        """All SSH keys; their comment, or their name, is where the tags are."""
-        return self._things("key")
 
     def again(self, found: Found) -> Found | None:
         """Ask for it by its id."""
@@ -86,7 +74,8 @@ class VultrApi(Api):
                 types[entry["id"]] = math.ceil(round(hourly * 10_000, 3)) / 10_000
         return Prices(f"{self._client.base_url}plans", types, {})
 
-    def _things(self, kind: Kind, more: Mapping[str, str] | None = None) -> list[Found]:
+    def all(self, kind: Kind, more: Mapping[str, str] | None = None) -> list[Found]:
+        """All things of a kind; tags of firewalls and networks stand in the description, of keys in comment or name."""
         path, key, _ = _PATHS[kind]
         return [_found(kind, entry) for entry in self._pages(path, key, more or {})]
 
