@@ -65,9 +65,13 @@ class _Things:
         return self._made("vpcs", kept)
 
     async def delete_vpc(self, request: Request) -> Response:
+        """With all of its subnets, or none of them (https://techdocs.akamai.com/linode-api/reference/delete-vpc)."""
         vpc = self._one("vpcs", request)
-        if any(subnet["vpc"] == vpc["id"] for subnet in self._all("subnets").values()):
-            raise ApiError(409, "VPC has subnets")
+        subnets = [one for one in self._all("subnets").values() if one["vpc"] == vpc["id"]]
+        if any(self._connected(subnet) for subnet in subnets):
+            raise ApiError(409, "Subnet has Linodes")
+        for subnet in subnets:
+            self._gone("subnets", subnet)
         return self._gone("vpcs", vpc)
 
     async def make_subnet(self, request: Request) -> Response:
