@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from agent.audit_files import SYNC_EVERY_S, Files, Snapshot
+from agent.audit_files import Files, Snapshot
 from agent.audit_lines import Entry, ItemEnd, ItemsEnded, ItemsStarted, Kind, Record
 from agent.errors import AgentError
 from agent.proto import agent_pb2 as pb
 
 _log = logging.getLogger("gaxx.agent")
 
-FLUSH_S = 0.05
-"""A line waits so long for company: what a `kill -9` can cost."""
+FLUSH_S = 0.2
+"""A line waits so long for company, and until the call that it is about has its answer: what a `kill -9` can cost."""
 
 T = TypeVar("T")
 
@@ -90,8 +90,13 @@ class Trail:
         self._arm(FLUSH_S)
 
     def _arm(self, within_s: float) -> None:
-        if self._timer is None and self._loop is not None and self._thread is not None:
-            self._timer = self._loop.call_later(within_s, self._hand_over)
+        if self._loop is None or self._thread is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= self._loop.time() + within_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(within_s, self._hand_over)
 
     def _hand_over(self) -> None:
         if self._timer is not None:
@@ -102,13 +107,12 @@ class Trail:
         entries, self._waiting = self._waiting, []
         self._loop.run_in_executor(self._thread, self._write, entries).add_done_callback(self._written)
 
-    def _write(self, entries: list[Entry]) -> bool:
-        """Write, in the thread; return whether anything is left that a later turn should do."""
+    def _write(self, entries: list[Entry]) -> float | None:
+        """Write, in the thread; return in how many seconds a later turn has something to do."""
         self._files.append(entries)
-        self._files.sync_sometimes()
-        return bool(entries or self._files.fault)
+        return self._files.sync_when_due()
 
-    def _written(self, future: "asyncio.Future[bool]") -> None:
+    def _written(self, future: "asyncio.Future[float | None]") -> None:
         if future.cancelled():
             return
         if future.exception() is not None:
@@ -118,9 +122,10 @@ class Trail:
             self._fault = self._files.fault
             said = f"lines wait: {self._fault}" if self._fault else "lines are written again"
             _log.error("audit trail: %s", said, extra={"event": "audit"})
-        if future.result():
+        again_s = future.result()
+        if again_s is not None:
             # Once more, so that the last lines come to the disk and those that wait are tried again.
-            self._arm(SYNC_EVERY_S)
+            self._arm(again_s)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()

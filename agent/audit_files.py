@@ -27,6 +27,7 @@ KEPT_FILES = 8
 UNWRITTEN_LIMIT_BYTES = 8 * 1024 * 1024
 """Of lines that wait for room on the disk; what comes then is counted only."""
 SYNC_EVERY_S = 1.0
+"""A line is on the disk so long after it was written, at most: what a power cut can cost."""
 FIRST_PREV = "0" * 64
 """What the first line carries in place of a sha256."""
 
@@ -64,7 +65,7 @@ class Files:
         self._size_bytes = 0
         self._unwritten = bytearray()
         self._uncounted = 0
-        self._synced_s = 0.0
+        self._dirty_since_s: float | None = None
         self._whose: dict[str, object] = {}
 
     @property
@@ -120,14 +121,23 @@ class Files:
         self._drain()
         if self._unwritten:
             raise OSError(self.fault)
-        os.fsync(self._descriptor)
-        self._synced_s = time.monotonic()
+        self._sync()
 
-    def sync_sometimes(self) -> None:
-        """Have it on the disk unless that was just done."""
-        if time.monotonic() - self._synced_s >= SYNC_EVERY_S and not self._unwritten:
-            os.fsync(self._descriptor)
-            self._synced_s = time.monotonic()
+    def _sync(self) -> None:
+        os.fsync(self._descriptor)
+        self._dirty_since_s = None
+
+    def sync_when_due(self) -> float | None:
+        """Have it on the disk once a line has waited for SYNC_EVERY_S; return in how many seconds to ask again."""
+        if self._unwritten:
+            return SYNC_EVERY_S
+        if self._dirty_since_s is None:
+            return None
+        left_s = self._dirty_since_s + SYNC_EVERY_S - time.monotonic()
+        if left_s > 0:
+            return left_s
+        self._sync()
+        return None
 
     def snapshot(self, sequence: int) -> "Snapshot":
         """Return the head, and the lines from `sequence` on as they lie on the disk now. Raises OSError."""
@@ -165,6 +175,8 @@ class Files:
         try:
             while self._unwritten:
                 written = os.write(self._descriptor, self._unwritten)
+                if self._dirty_since_s is None:
+                    self._dirty_since_s = time.monotonic()
                 self._size_bytes += written
                 del self._unwritten[:written]
         except OSError as fault:

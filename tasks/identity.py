@@ -4,7 +4,6 @@ Key material is only read here where it is used; nothing of it is ever an argume
 """
 
 import dataclasses
-import getpass
 import json
 import os
 import pathlib
@@ -92,6 +91,8 @@ def ensure(name: str = "") -> tuple[Operator, bool]:
 def default_name() -> str:
     """The user's login name, fit for a certificate: lower-case letters, digits and hyphens."""
     try:
+        import getpass  # only here
+
         name = getpass.getuser()
     except (KeyError, OSError):
         name = f"uid-{os.getuid()}"

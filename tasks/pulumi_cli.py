@@ -2,7 +2,6 @@
 
 import collections.abc
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -26,6 +25,8 @@ def pulumi(words: collections.abc.Sequence[str], root: pathlib.Path, *, stdin: b
 def program() -> str:
     """The engine that set-up put beside this Python, else the one on PATH; raise GaxxError when there is none."""
     beside = pathlib.Path(sys.prefix) / "bin" / "pulumi"
+    import shutil  # with all its compression a part of every command's start
+
     found = str(beside) if beside.exists() else shutil.which("pulumi")
     if found is None:
         message = "pulumi is neither beside this Python nor on PATH"
