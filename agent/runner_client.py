@@ -112,7 +112,7 @@ class RunnerConnection:
         """Start a streamed process. Raises RunnerUnavailable."""
         await self._wait_ready()
         ident = self._take_id()
-        stream = self._streams[ident] = Stream(self.send, ident)
+        stream = self._streams[ident] = Stream(self.send, ident, says_began=command.has_stdin or detached)
         spawn = Spawn(id=ident, command=command, detached=detached, stdin_data=stdin_data, work_dir=work_dir)
         self.send(RunnerRequest(spawn=spawn))
         return stream

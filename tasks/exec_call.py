@@ -92,8 +92,10 @@ class ExecOnNode:
                 if kind == "started":
                     self._begun(call)
                 elif kind == "exited":
+                    self._started = self._started or event.exited.pid != 0
                     return self._outcome(event.exited)
                 else:
+                    self._started = True
                     self._take(event.stdout or event.stderr, is_stderr=kind == "stderr")
                 event = await call.read()
             # The stream ended without the last event: the status says why.

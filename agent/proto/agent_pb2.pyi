@@ -87,7 +87,7 @@ class ExecEvent(_message.Message):
     def __init__(self, started: _Optional[_Union[ExecEvent.Started, _Mapping]] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., exited: _Optional[_Union[Exit, _Mapping]] = ...) -> None: ...
 
 class Exit(_message.Message):
-    __slots__ = ("ending", "exit_code", "signal", "error", "wall_s", "user_s", "system_s", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "stdout_cut", "stderr_cut")
+    __slots__ = ("ending", "exit_code", "signal", "error", "wall_s", "user_s", "system_s", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "stdout_cut", "stderr_cut", "pid")
     ENDING_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class Exit(_message.Message):
     STDERR_BYTES_FIELD_NUMBER: _ClassVar[int]
     STDOUT_CUT_FIELD_NUMBER: _ClassVar[int]
     STDERR_CUT_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
     ending: Ending
     exit_code: int
     signal: int
@@ -112,7 +113,8 @@ class Exit(_message.Message):
     stderr_bytes: int
     stdout_cut: bool
     stderr_cut: bool
-    def __init__(self, ending: _Optional[_Union[Ending, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., error: _Optional[str] = ..., wall_s: _Optional[float] = ..., user_s: _Optional[float] = ..., system_s: _Optional[float] = ..., max_rss_bytes: _Optional[int] = ..., stdout_bytes: _Optional[int] = ..., stderr_bytes: _Optional[int] = ..., stdout_cut: bool = ..., stderr_cut: bool = ...) -> None: ...
+    pid: int
+    def __init__(self, ending: _Optional[_Union[Ending, str]] = ..., exit_code: _Optional[int] = ..., signal: _Optional[int] = ..., error: _Optional[str] = ..., wall_s: _Optional[float] = ..., user_s: _Optional[float] = ..., system_s: _Optional[float] = ..., max_rss_bytes: _Optional[int] = ..., stdout_bytes: _Optional[int] = ..., stderr_bytes: _Optional[int] = ..., stdout_cut: bool = ..., stderr_cut: bool = ..., pid: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
     __slots__ = ("index", "attempt", "lease", "argv", "value", "return_globs", "files")

@@ -76,7 +76,8 @@ class AgentServicer(object):
 
     def Exec(self, request_iterator, context):
         """Executes one command. The first request is `start`; then stdin and signals.
-        The first event is `started`, the last is `exited`. When the client goes away, the process
+        `started` comes first, unless a command without stdin that is not detached writes or ends at once:
+        then that says it. The last event is `exited`. When the client goes away, the process
         group is killed unless `detached`. Operators only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

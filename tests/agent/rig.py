@@ -44,11 +44,13 @@ class Outcome:
     stdout: bytes = b""
     stderr: bytes = b""
     pid: int = 0
+    kinds: list[str] = dataclasses.field(default_factory=list)
     exit: Exit = dataclasses.field(default_factory=Exit)
     finished: bool = False
 
     def add(self, event: ExecEvent) -> None:
-        kind = event.WhichOneof("event")
+        kind = event.WhichOneof("event") or ""
+        self.kinds.append(kind)
         if kind == "started":
             self.pid = event.started.pid
         elif kind == "stdout":
@@ -57,6 +59,7 @@ class Outcome:
             self.stderr += event.stderr
         else:
             self.exit = event.exited
+            self.pid = self.pid or self.exit.pid
             self.finished = True
 
 

@@ -60,6 +60,21 @@ async def test_stdout_and_stderr_come_apart_with_the_exit_code(channel: AgentCha
     assert outcome.exit.max_rss_bytes > 0
 
 
+async def test_that_it_started_is_said_once_by_whatever_says_it_first(channel: AgentChannel) -> None:
+    at_once = await execute(channel, b"true")
+    assert (at_once.kinds, at_once.pid > 0) == (["exited"], True)
+    fed = await execute(channel, b"true", stdin=b"waits for the word")
+    assert fed.kinds == ["started", "exited"]
+    session = Session(channel)
+    await session.start(b"sleep", b"60")
+    event = await session.call.read()
+    assert event.started.pid > 0
+    session.call.cancel()
+    await until(lambda: not is_running(event.started.pid), "the process of the client that left to end")
+    never = await execute(channel, b"/nowhere")
+    assert (never.kinds, never.pid, never.exit.ending) == (["exited"], 0, SPAWN_FAILED)
+
+
 async def test_arguments_and_variables_are_bytes_and_no_shell_sees_them(channel: AgentChannel) -> None:
     odd = b"\xff\xfe $HOME `id` \n'\""
     outcome = await execute(channel, b"printf", b"%s|", odd, b"", b"--x")
