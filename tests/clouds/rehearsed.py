@@ -37,8 +37,9 @@ class Rehearsed:
         self.project.pulumi("config", "set", "--secret", "--stack", STACK, "gaxx:authorityKey", stdin=pem)
 
     def change(self, *fleets: Mapping[str, object], **more: object) -> None:
-        """Declare other fleets."""
-        configuration = {"ttl": "1h", "operators": [people.owner(self.project).entry()], **more}
+        """Declare other fleets; what is None is not declared."""
+        wanted = {"ttl": "1h", "operators": [people.owner(self.project).entry()], **more}
+        configuration = {key: value for key, value in wanted.items() if value is not None}
         self.project.configure(STACK, {**configuration, "fleets": list(fleets)})
 
 

@@ -217,7 +217,10 @@ class Firewall(Kind):
         if changed:
             self._api.call("PUT", path, changed)
         self._api.call("PUT", f"{path}/rules", self._rules(inputs))
-        self._attach(path, {int(number) for number in inputs.get("linodes") or ()})
+        before, after = ({int(number) for number in each.get("linodes") or ()} for each in (state, inputs))
+        if before != after:
+            # Only then, like the vendor's plugin: what is ignored as a change is no call.
+            self._attach(path, after)
         return self.read(resource_id, inputs) or {}
 
     def delete(self, resource_id: str, state: State) -> None:
