@@ -40,6 +40,8 @@ class CloudDefaults:
     type_example: str
     image_pattern: str
     image_example: str
+    image_files: bool = False
+    """Whether an image may also be a path on this computer or a URL with its sha256."""
     user_data_limit_bytes: int = 0
     """0: none."""
     types: dict[str, MachineType] = dataclasses.field(default_factory=dict)
@@ -81,6 +83,7 @@ CLOUDS: dict[Cloud, CloudDefaults] = {
         type_example="small",
         image_pattern=r"[a-z0-9][a-z0-9.-]*[0-9][a-z0-9.-]*",
         image_example="debian-12",
+        image_files=True,
         types=_SIZES,
     ),
     "linode": CloudDefaults(

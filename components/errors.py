@@ -3,6 +3,7 @@
 GaxxError            exit 1   anything of ours that went wrong
   SettingsError      exit 1   the stack file is wrong; carries every fault
   InventoryError     exit 1   the inventory is missing, foreign or too old
+  ImageError         exit 1   what virtual machines boot from is not to be had
   Refused            exit 2   unsafe, or an identity that does not prove itself
   NodeError          exit 5   a node cannot be reached or made
 """
@@ -34,6 +35,10 @@ class SettingsError(GaxxError):
 
 class InventoryError(GaxxError):
     """The inventory is missing, not ours, or of another version."""
+
+
+class ImageError(GaxxError):
+    """What virtual machines boot from is not on this computer and cannot be had, or is something else."""
 
 
 class Refused(GaxxError):  # noqa: N818 - reads as what happened: gaxx refused

@@ -11,6 +11,7 @@ from components import cidrs
 from components.cloud_table import CLOUDS, TRUSTED_CIDRS, Cloud, CloudDefaults, MachineType, slots_of
 from components.declared_content import FileSpec, read_env, read_files
 from components.inventory import Reach
+from components.qemu_machine import reference
 from components.settings_reader import Reader, shown, suggestion
 
 CLOUD_NAMES: tuple[Cloud, ...] = typing.get_args(Cloud)
@@ -159,7 +160,12 @@ def _image(entry: Reader, cloud: Cloud, row: CloudDefaults) -> str:
         # Vultr's images are numbers, and YAML reads them as such.
         entry = dataclasses.replace(entry, values={**entry.values, "image": f"{value:.0f}"})
     image = entry.text("image", row.image)
-    if "latest" in image.lower():
+    if row.image_files:
+        try:
+            reference.parse(image)
+        except ValueError as error:
+            entry.add("image", str(error))
+    elif "latest" in image.lower():
         entry.add("image", f"{shown(image)} is not pinned; a version such as {row.image_example} is")
     elif not re.fullmatch(row.image_pattern, image):
         entry.add("image", f"{shown(image)} is no pinned image of {cloud}; {row.image_example} is")

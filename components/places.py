@@ -86,6 +86,11 @@ def image_folder(name: str) -> pathlib.Path:
     return state_dir() / "images" / name
 
 
+def image_file(sha256: str) -> pathlib.Path:
+    """A downloaded image, by the hex digest of its bytes."""
+    return image_folder(f"sha256-{sha256}.qcow2")
+
+
 def known_hosts(inventory: pathlib.Path) -> pathlib.Path:
     """The host keys of a cached inventory, as OpenSSH reads them."""
     return inventory.with_suffix(".known_hosts")

@@ -8,7 +8,10 @@ from policy.machines import LINODE, NOT_JUDGED, VULTR, machine
 from policy.rule import Parameter, Rule, Settings, string_list
 
 _LINODE_IMAGE = re.compile(r"linode/[a-z-]+[0-9][a-z0-9.-]*|private/[0-9]+")
-_OUR_IMAGE = re.compile(r"host|[a-z0-9][a-z0-9.-]*[0-9][a-z0-9.-]*")
+_OUR_IMAGE = re.compile(r"host|[a-z0-9][a-z0-9.-]*[0-9][a-z0-9.-]*|/[^\n]+")
+"""A path is a file of the computer that the machine runs on, and of whoever owns both."""
+_OUR_DOWNLOAD = re.compile(r"(https://[^#@/]+|http://127\.0\.0\.1(:[0-9]+)?)/[^#\s]*#sha256=[0-9a-f]{64}")
+"""Whatever its name says: the digest is what pins it."""
 _UNPINNED_VULTR_SOURCES = ("appId", "imageId", "isoId", "ipxeChainUrl")
 _VULTR_PLACEHOLDERS = frozenset({"124", "159", "164", "180", "186"})
 """Numbers that stand for "something else": Windows of one's own, custom, snapshot, backup, application."""
@@ -26,7 +29,9 @@ def image_pinned(resource: Declared, settings: Settings) -> Iterable[str]:
     elif resource.type == VULTR:
         found = _vultr_image_fault(resource)
     elif machine(resource) and "image" in props:
-        found = _image_fault("image", props["image"], _OUR_IMAGE)
+        image = props["image"]
+        if not (isinstance(image, str) and _OUR_DOWNLOAD.fullmatch(image)):
+            found = _image_fault("image", image, _OUR_IMAGE)
     if found:
         yield found
     allowed = settings["images"]

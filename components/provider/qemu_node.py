@@ -6,18 +6,20 @@ import typing
 from collections.abc import Mapping
 
 from components.cloudinit.user_data import BOOTSTRAP_USER, HELPER_COMMAND
-from components.errors import NodeError
+from components.errors import ImageError, NodeError
 from components.local_machine import placing
 from components.local_machine.machine import Machine
 from components.provider.context import Context
 from components.provider.resource import Created, Difference, Property, Resource
 from components.provider.wire import Properties
 from components.qemu_machine import machine as qemu
+from components.qemu_machine.searches import ImageSearches
 
 BOOT_LIMIT_S = 600.0
 """Until its sshd answers; emulation on a busy computer takes minutes."""
 _SHUT_DOWN_LIMIT_S = 20.0
 _POLL_S = 0.5
+_SEARCHES = ImageSearches()
 
 
 class QemuNode(Resource):
@@ -31,7 +33,7 @@ class QemuNode(Resource):
         "index": Property("integer", "position in the fleet, from 1", replaces=True),
         "stackKey": Property("string", "the stack's key: the folder that its machines share", replaces=True),
         "userData": Property("string", "cloud-config that the machine is booted from", secret=True, replaces=True),
-        "image": Property("string", "name of its image", replaces=True),
+        "image": Property("string", "its image: a name, a path, or a URL with #sha256=", replaces=True),
         "memoryBytes": Property("integer", "its memory", replaces=True),
         "cpus": Property("integer", "its processors", replaces=True),
         "tags": Property("array", "tags as gaxx:key=value", required=False, items=Property("string", "a tag")),
@@ -105,13 +107,17 @@ class QemuNode(Resource):
         await context.blocking(machine.remove)
 
     async def _boot(self, context: Context, machine: Machine, address: str, created: str, inputs: Properties) -> None:
+        try:
+            image = await _SEARCHES.find(inputs["image"], context.status)
+        except ImageError as error:
+            raise NodeError(machine.node, error.message, hint=error.hint) from error
         await context.status(f"booting behind {address}:{qemu.SSH_PORT}")
         request = qemu.BootRequest(
             address=address,
             user_data=inputs["userData"],
             user_data_digest=placing.digest(inputs["userData"]),
             created=created,
-            image=inputs["image"],
+            image=image,
             memory_bytes=inputs["memoryBytes"],
             cpus=inputs["cpus"],
         )

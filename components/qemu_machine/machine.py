@@ -8,10 +8,8 @@ import pathlib
 import typing
 
 from components import account_script
-from components.errors import NodeError
 from components.local_machine.machine import Machine
-from components.places import image_folder
-from components.qemu_machine import images
+from components.qemu_machine.images import Image
 
 PROGRAM = "qemu-system-x86_64"
 SSH_PORT = 2222
@@ -21,6 +19,7 @@ GUEST_NETWORK = "192.0.2.0/24"
 GUEST_ADDRESS = "192.0.2.15"
 """The first that QEMU's DHCP server hands out."""
 DISK_BYTES = 8 * 1024**3
+"""At least; a larger image's machines have what it has."""
 _SCRIPT = pathlib.Path(__file__).parent / "script.py"
 
 
@@ -34,8 +33,7 @@ class BootRequest:
     user_data_digest: str
     created: str
     """RFC 3339, UTC."""
-    image: str
-    """A name below the image folder, or the path of a qcow2 file."""
+    image: Image
     memory_bytes: int
     cpus: int
 
@@ -44,16 +42,12 @@ def boot(machine: Machine, request: BootRequest) -> bool:
     """Make and start it unless it runs; return whether it had to be started. Raise NodeError."""
     who = account_script.account(machine.node)
     account_script.make_parent(machine.root.parent, who)
-    image = image_folder(request.image)
-    if not images.is_whole(image):
-        raise NodeError(
-            machine.node, f"the image {request.image} is not on this computer ({image})", hint="make image (as root)"
-        )
     answer = _call(
         machine,
         {
             "verb": "boot",
-            "image": str(image / "disk.qcow2"),
+            "image": str(request.image.disk),
+            "files": [str(path) for path in request.image.files],
             "diskBytes": DISK_BYTES,
             "seed": {
                 "user-data": request.user_data,
@@ -65,13 +59,13 @@ def boot(machine: Machine, request: BootRequest) -> bool:
                 "created": request.created,
                 "userData": request.user_data_digest,
             },
-            "argv": command_line(machine, request, image),
+            "argv": command_line(machine, request),
         },
     )
     return bool(answer["started"])
 
 
-def command_line(machine: Machine, request: BootRequest, image: pathlib.Path) -> list[str]:
+def command_line(machine: Machine, request: BootRequest) -> list[str]:
     """QEMU's, with the machine's folder in full: that is how whoever stops it finds it."""
     root = machine.root
     return [
@@ -83,13 +77,21 @@ def command_line(machine: Machine, request: BootRequest, image: pathlib.Path) ->
         *("-pidfile", f"{root}/qemu.pid", "-serial", f"file:{root}/serial.log"),
         # Relative: a socket's name may not exceed 107 bytes. QEMU binds it before it leaves the folder.
         *("-qmp", "unix:monitor.sock,server=on,wait=off"),
-        *("-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd.img")),
-        *("-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet ds=nocloud"),
+        *_kernel(request.image),
         *("-drive", f"file={root}/disk.qcow2,if=virtio,format=qcow2,discard=unmap"),
         *("-drive", f"file={root}/seed.iso,if=virtio,format=raw,readonly=on"),
         *("-netdev", f"user,id=net0,net={GUEST_NETWORK},hostfwd=tcp:{request.address}:{SSH_PORT}-:22"),
         *("-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"),
     ]
+
+
+def _kernel(image: Image) -> tuple[str, ...]:
+    """QEMU's options for what is booted."""
+    if image.kernel is None:
+        # The disk's boot loader knows kernel and root; cloud-init finds the seed by its label, cidata.
+        return ("-boot", "order=c")
+    append = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet ds=nocloud"
+    return ("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", append)
 
 
 def look(machine: Machine) -> tuple[bool, str]:

@@ -7,6 +7,7 @@ Removing is the local cloud's: it finds QEMU by the machine's folder on its comm
 import json
 import os
 import pathlib
+import pwd
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,7 @@ KVM_LIMIT_S = 5.0
 ROM_BYTES = 64 * 1024
 # mov al, 0; out 0xf4, al; hlt: at the reset vector, the last sixteen bytes of the ROM.
 ROM_CODE = b"\xb0\x00\xe6\xf4\xf4"
+QCOW2_MAGIC = b"QFI\xfb"
 ENDED_BY_GUEST = 1  # isa-debug-exit: twice the byte that was written, plus one
 
 
@@ -64,7 +66,10 @@ def accelerate(request: dict[str, Any]) -> dict[str, Any]:
 def boot(request: dict[str, Any]) -> dict[str, Any]:
     """Make what is not there yet and start QEMU; asked again, only start what does not run."""
     root = pathlib.Path(request["root"])
+    for name in request["files"]:
+        check_readable(pathlib.Path(name))
     if not (root / "machine.json").exists():
+        size = max(request["diskBytes"], disk_size(request["image"]))
         if root.exists():
             shutil.rmtree(root)
         (root / "seed").mkdir(parents=True, mode=0o700)
@@ -74,13 +79,44 @@ def boot(request: dict[str, Any]) -> dict[str, Any]:
              *(f"seed/{name}" for name in request["seed"]), folder=root)  # fmt: skip
         shutil.rmtree(root / "seed")
         _run("qemu-img", "create", "-q", "-f", "qcow2", "-b", request["image"], "-F", "qcow2",
-             "disk.qcow2", str(request["diskBytes"]), folder=root)  # fmt: skip
+             "disk.qcow2", str(size), folder=root)  # fmt: skip
         # The marker comes last: a machine whose making was interrupted is made anew.
         _write(root / "machine.json", json.dumps(request["marker"], sort_keys=True))
     if _pid(root):
         return {"started": False}
     _run(*request["argv"], folder=root)
     return {"started": True}
+
+
+def check_readable(path: pathlib.Path) -> None:
+    """Raise ScriptError unless we may read a file of the image: whoever named it may be somebody else."""
+    try:
+        with path.open("rb"):
+            return
+    except PermissionError as error:
+        closed = next((str(folder) for folder in reversed(path.parents) if not os.access(folder, os.X_OK)), str(path))
+        who = pwd.getpwuid(os.geteuid()).pw_name
+        message = f"the account {who}, which runs machines, cannot read the image {path}: {closed} is closed to it; "
+        message += "open it (chmod o+x folders, chmod o+r files), or put the image elsewhere"
+        raise ScriptError(message) from error
+    except FileNotFoundError as error:
+        message = f"the image has no {path}: the file is gone"
+        raise ScriptError(message) from error
+
+
+def disk_size(image: str) -> int:
+    """The bytes of an image's disk as a machine sees it; raise ScriptError where it is none that stands alone."""
+    with pathlib.Path(image).open("rb") as file:
+        if file.read(len(QCOW2_MAGIC)) != QCOW2_MAGIC:
+            message = f"{image} is no qcow2; `qemu-img convert -O qcow2` makes one of another format"
+            raise ScriptError(message)
+    said = json.loads(_run("qemu-img", "info", "--output=json", "-f", "qcow2", image, folder=pathlib.Path("/")))
+    others = said.get("backing-filename") or said.get("format-specific", {}).get("data", {}).get("data-file")
+    if others:
+        # Such an image shows a machine whatever file of this computer it names.
+        message = f"{image} is not whole, the rest is in {others}; `qemu-img convert -O qcow2` makes one that is"
+        raise ScriptError(message)
+    return int(said["virtual-size"])
 
 
 def shut_down(request: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +158,7 @@ def _pid(root: pathlib.Path) -> int:
     return pid if f"{root}/".encode() in command else 0
 
 
-def _run(*argv: str, folder: pathlib.Path) -> None:
+def _run(*argv: str, folder: pathlib.Path) -> str:
     try:
         done = subprocess.run(
             argv, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False
@@ -134,6 +170,7 @@ def _run(*argv: str, folder: pathlib.Path) -> None:
         words = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
         message = f"{argv[0]}: {words[-1]}"
         raise ScriptError(message)
+    return done.stdout
 
 
 def request_package(program: str) -> str:

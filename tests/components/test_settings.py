@@ -118,6 +118,63 @@ def test_a_whole_stack_is_read() -> None:
     assert len(operator.key_sha256) == 64
 
 
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "debian-12",
+        "/srv/images/debian-12.qcow2",
+        "/srv/images/my own image",
+        f"https://example.org:8443/latest/debian-12.qcow2?a=b#sha256={DIGEST}",
+        f"http://127.0.0.1:8000/debian-12.qcow2#sha256={DIGEST}",
+    ],
+)
+def test_an_image_of_qemu_is_a_name_a_path_or_a_pinned_url(image: str) -> None:
+    assert read(with_fleet(LOCAL, cloud="qemu", image=image)).fleets[0].image == image
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("debian", "'debian' is no pinned image of qemu; debian-12, /srv/images/"),
+        ("debian-12-latest", "no pinned image"),
+        ("images/debian-12.qcow2", "no pinned image"),
+        ("~/debian-12.qcow2", "no pinned image"),
+        ("/srv/../etc/debian-12.qcow2", "no plain absolute path"),
+        ("/srv//debian-12.qcow2", "no plain absolute path"),
+        ("/srv/debian-12.qcow2/", "no plain absolute path"),
+        ("/srv/debian\n12", "no plain absolute path"),
+        ("/srv/debian-latest.qcow2", "is not pinned"),
+        ("https://example.org/debian-12.qcow2", "is not pinned; with #sha256=<64 hex digits, lower case>"),
+        ("https://example.org/debian-12.qcow2#sha256=abc", "is not pinned"),
+        (f"https://example.org/debian-12.qcow2#sha512={DIGEST}", "is not pinned"),
+        (f"https://example.org/debian-12.qcow2#sha256={DIGEST.upper()}", "is not pinned"),
+        (f"http://example.org/debian-12.qcow2#sha256={DIGEST}", "is not fetched: an https:// URL is"),
+        (f"http://127.0.0.1.example.org/d12#sha256={DIGEST}", "is not fetched"),
+        (f"file:///srv/debian-12.qcow2#sha256={DIGEST}", "is not fetched"),
+        (f"https://#sha256={DIGEST}", "is not fetched"),
+        (f"https://example.org#sha256={DIGEST}", "is not fetched"),
+        (f"https://example.org:99999/d12#sha256={DIGEST}", "is not fetched"),
+        (f"https://[::/d12#sha256={DIGEST}", "is not fetched"),
+        (f"https://example.org/a b#sha256={DIGEST}", "is not fetched"),
+        (f"https://example.org/a|b#sha256={DIGEST}", "is not fetched"),
+        (f"https://ada:hunter2@example.org/d12#sha256={DIGEST}", "holds a login"),
+    ],
+)
+def test_another_image_of_qemu_is_refused_with_its_key_path(image: str, words: str) -> None:
+    found = faults(with_fleet(LOCAL, cloud="qemu", image=image))
+    assert words in found.get("gaxx:fleets[0].image", ""), found
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize("cloud", ["local", "linode", "vultr"])
+def test_an_image_elsewhere_is_qemus_alone(cloud: str) -> None:
+    for image in ("/srv/images/debian-12.qcow2", f"https://example.org/d12#sha256={DIGEST}"):
+        assert "gaxx:fleets[0].image" in faults(with_fleet(LOCAL, cloud=cloud, image=image))
+
+
 def test_the_engines_form_of_the_same_values_reads_the_same() -> None:
     """The engine hands structured values over as JSON text, and numbers as floats."""
     as_text = {key: json.dumps(value) if isinstance(value, list) else value for key, value in PAID.items()}

@@ -33,6 +33,13 @@ def test_what_a_fleet_declares_is_accepted_by_every_rule(resource: Declared) -> 
         vultr(snapshotId=UNKNOWN),
         changed(local(), image="debian-latest"),
         changed(local(), image=UNKNOWN),
+        changed(local(), image="/srv/images/debian-latest.qcow2"),
+        changed(local(), image="https://example.org/debian-12.qcow2"),
+        changed(local(), image="https://example.org/debian-12.qcow2#sha256=abc"),
+        changed(local(), image=f"http://example.org/debian-12.qcow2#sha256={'0' * 64}"),
+        changed(local(), image=f"http://127.0.0.1.example.org/debian-12.qcow2#sha256={'0' * 64}"),
+        changed(local(), image=f"https://ada:secret@example.org/debian-12.qcow2#sha256={'0' * 64}"),
+        linode(image=f"https://example.org/debian-12.qcow2#sha256={'0' * 64}"),
     ],
 )
 def test_an_image_that_is_not_pinned_is_refused(resource: Declared) -> None:
@@ -47,6 +54,9 @@ def test_an_image_that_is_not_pinned_is_refused(resource: Declared) -> None:
         vultr(osId="2136"),
         vultr(osId=None, snapshotId="cb676a46-66fd-4dfb-b839-443f2e6c0b60"),
         changed(local(), image="debian-12"),
+        changed(local(), image="/srv/images/debian-12.qcow2"),
+        changed(local(), image=f"https://example.org/latest/debian-12.qcow2#sha256={'0' * 64}"),
+        changed(local(), image=f"http://127.0.0.1:8000/debian-12.qcow2#sha256={'0' * 64}"),
     ],
 )
 def test_a_pinned_image_is_accepted(resource: Declared) -> None:

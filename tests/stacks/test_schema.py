@@ -20,6 +20,7 @@ CONFIG = SCHEMA["properties"]["config"]["properties"]
 FLEET = SCHEMA["$defs"]["fleet"]["properties"]
 OPERATOR = SCHEMA["$defs"]["operator"]["properties"]
 STACKS = sorted((ROOT / "stacks").rglob("Pulumi.*.yaml"))
+DIGEST = "0123456789abcdef" * 4
 VALID: dict[str, typing.Any] = {
     "encryptionsalt": "v1:salt",
     "config": {
@@ -110,6 +111,9 @@ def test_a_whole_stack_fits() -> None:
         ("cloud", "aws"),
         ("nodes", -1),
         ("image", "linode/latest"),
+        ("image", "https://example.org/debian-12.qcow2"),
+        ("image", f"http://example.org/debian-12.qcow2#sha256={DIGEST}"),
+        ("image", "https://example.org/debian-12.qcow2#sha256=abc"),
         ("sshCidrs", ["0.0.0.0/0"]),
         ("trustedCidrs", ["::/0"]),
         ("name", "Render"),
@@ -123,6 +127,23 @@ def test_a_fault_of_a_fleet_is_seen_while_it_is_written(key: str, value: object)
     document["config"]["gaxx:fleets"][0][key] = value
 
     assert faults(document)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "debian-12",
+        2136,
+        "/srv/images/debian-12.qcow2",
+        f"https://example.org/latest/debian-12.qcow2#sha256={DIGEST}",
+        f"http://127.0.0.1:8000/debian-12.qcow2#sha256={DIGEST}",
+    ],
+)
+def test_every_form_of_an_image_fits(image: object) -> None:
+    document = copy.deepcopy(VALID)
+    document["config"]["gaxx:fleets"][0]["image"] = image
+
+    assert faults(document) == []
 
 
 def test_a_key_of_ours_that_does_not_exist_and_a_plain_authority_key_are_seen() -> None:
