@@ -41,6 +41,15 @@ class AgentConfig:
     ssh_log: str = ""
     """Where sshd's words are read: a file's path, "journal", or nowhere."""
     slots: int = 0
+    end_file: Path | None = None
+    """Made when the node has been idle for too long; whoever watches it ends the node. Unset: nobody does."""
+    terminals: Path | None = None
+    """Where the kernel shows the terminals that are open on this machine, where they are nobody else's."""
+
+    @property
+    def idleness_file(self) -> Path:
+        """How long the node has been idle, across restarts: beside the work folder, never in it."""
+        return self.work_dir.parent / "idleness.json"
 
     @property
     def audit_folder(self) -> Path:
@@ -92,6 +101,8 @@ class AgentConfig:
             audit_dir=_path(environ, "GAXX_AGENT_AUDIT_DIR"),
             ssh_log=environ.get("GAXX_AGENT_SSH_LOG", ""),
             slots=slots or os.cpu_count() or 1,
+            end_file=_path(environ, "GAXX_AGENT_END_FILE"),
+            terminals=_path(environ, "GAXX_AGENT_TERMINALS"),
         )
 
 

@@ -33,6 +33,11 @@ class Node:
         """The declared environment of items, with the node's name."""
         return declared_env(self.manifest)
 
+    @property
+    def idle_limit_s(self) -> float:
+        """So long idle, the node ends itself; 0: it does not."""
+        return self.manifest.idle_s if self.config.end_file is not None else 0.0
+
     def home_of(self, principal: str) -> Path:
         """Return the principal's work folder, made when absent. Raises OSError."""
         name = principal if _PLAIN.fullmatch(principal) else hashlib.sha256(principal.encode()).hexdigest()

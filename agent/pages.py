@@ -65,7 +65,8 @@ def dashboard(node: Node) -> str:
 def _state(node: Node) -> str:
     if node.activity.draining:
         return "draining"
-    return node.activity.why_not_idle or f"idle for {int(node.activity.idle_s)} s"
+    limit = f"; ends itself at {int(node.idle_limit_s)} s" if node.idle_limit_s else ""
+    return node.activity.why_not_idle or f"idle for {int(node.activity.idle_s)} s{limit}"
 
 
 def _meter(used: int, total: int) -> str:

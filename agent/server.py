@@ -27,6 +27,7 @@ from agent.audit_ssh import SshLog
 from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigMissing
 from agent.guard import Guard
+from agent.idleness import Idleness
 from agent.logs import Memory
 from agent.manifest import Manifest, ManifestError, read_manifest
 from agent.metrics import Metrics
@@ -90,6 +91,7 @@ class Agent:
         self._ssh_log = SshLog(config.ssh_log, audit)
         self._host_key = HostKeyNotes(config.ssh_host_key, audit)
         self._settings_notes = SettingsNotes(audit)
+        self._idleness = Idleness(self.node)
         metrics.watch(self.node)
         self._note_expiry()
         work = make_work(self.node) if make_work is not None else None
@@ -150,6 +152,7 @@ class Agent:
         self._settings_notes.started(self._settings(manifest))
         await self._ssh_log.start()
         await self._host_key.start()
+        await self._idleness.start()
         _log.info(
             "agent serves",
             extra={"event": "started", "address": config.address, "port": self.port, "build": config.build},
@@ -197,6 +200,7 @@ class Agent:
             await self._server.stop(grace_s)
         await self._pages.stop()
         await self._profile.stop()
+        await self._idleness.stop()
         await self.node.runner.close()
         await self._ssh_log.stop()
         await self._host_key.stop()

@@ -143,6 +143,7 @@ class AgentService(AgentServicer):
             groups=manifest.groups,
             ssh_host_keys=_host_keys(node.config.ssh_host_key),
             machine=manifest.machine,
+            idle_limit_s=node.idle_limit_s,
         )
 
     async def Logs(self, request: pb.LogsRequest, context: Context) -> AsyncGenerator[pb.LogLine, None]:

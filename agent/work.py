@@ -13,6 +13,7 @@ import grpc.aio
 
 from agent import audit_lines
 from agent.access import current_principal
+from agent.held import HeldResults
 from agent.leased import LeasedRun
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
@@ -39,6 +40,8 @@ class Work:
         self._called_off = False
         self._syncer: asyncio.Task[None] | None = None
         self._forget_old()
+        self._left = self._left_behind()
+        self._count()
 
     async def handle(
         self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context
@@ -65,13 +68,15 @@ class Work:
         reader = asyncio.create_task(self._obey(requests, run, generation, replies))
         reader.add_done_callback(lambda _: run.wake.set())
         try:
-            async for event in self._serve(run, generation, replies, reader):
-                yield event
+            with self._node.activity.stream():
+                async for event in self._serve(run, generation, replies, reader):
+                    yield event
         finally:
             reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reader
             self._retire(run)
+            self._count()
 
     async def _serve(
         self,
@@ -155,6 +160,7 @@ class Work:
         if run is None:
             folder = self._folder / hello.run_id
             run = self._runs[hello.run_id] = LeasedRun(self._node, current_principal.get().name, hello, folder)
+            self._left.pop(hello.run_id, None)
         else:
             run.configure(hello)
         if self._syncer is None:
@@ -170,6 +176,20 @@ class Work:
     def _count(self) -> None:
         waiting = sum(run.count for run in self._runs.values())
         self._node.activity.queued_items = max(waiting - self._node.runner.slots, 0)
+        self._node.activity.held_results = sum(run.held for run in self._runs.values()) + sum(self._left.values())
+
+    def _left_behind(self) -> dict[str, int]:
+        """How many results an earlier agent kept, by run: their controllers may still come."""
+        counts = {}
+        for folder in self._folder.glob("*/results"):
+            try:
+                held = HeldResults(folder)
+            except (OSError, ValueError) as fault:
+                _log.warning("%s: results of an earlier agent cannot be read: %s", folder, fault)
+                continue
+            counts[folder.parent.name] = len(held)
+            held.close()
+        return counts
 
     async def _sync(self) -> None:
         while True:

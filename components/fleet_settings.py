@@ -72,7 +72,7 @@ class FleetSettings:
     """Sorted by name."""
     groups: tuple[str, ...]
     idle_s: int
-    """Seconds without work after which the fleet may be reaped; 0: never."""
+    """Seconds without work after which the fleet may be reaped, and a machine ends itself; 0: never."""
     slots: int
     """How many items a node executes at once."""
 

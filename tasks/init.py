@@ -148,7 +148,7 @@ def render(
         "      # packages: [ffmpeg] # of the distribution; applied in place\n"
         "      # env: {LANG: C.UTF-8} # for every item\n"
         "      # groups: [gpu] # for `gaxx run -n @gpu`\n"
-        "      # idle: 45m # may be reaped after so long without work\n"
+        "      # idle: 45m # so long without work, a machine powers itself off, and the stack may be reaped\n"
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import collections.abc
 import contextlib
 import dataclasses
+import datetime as dt
 import os
 import time
 
@@ -79,8 +80,17 @@ class Status:
             words.size(info.disk_free_bytes),
             f"{info.running_items}/{info.slots}" + (f" +{info.queued_items}" if info.queued_items else ""),
             words.duration(info.uptime_s),
-            listing.left(self.expires),
+            self._left(info),
         )
+
+    def _left(self, info: agent_pb2.NodeInfo) -> str:
+        """The time until it ends by itself, of the two the nearer one: its time to live, or its idleness."""
+        if not info.idle_limit_s or info.why_not_idle:
+            return listing.left(self.expires)
+        idle_left_s = max(info.idle_limit_s - info.idle_s, 0.0)
+        if self.expires and dt.datetime.fromisoformat(self.expires).timestamp() < time.time() + idle_left_s:
+            return listing.left(self.expires)
+        return f"{words.duration(idle_left_s)} (idle)"
 
     def blamed_on_us(self, own_fault: str) -> "Status":
         """The same with our own fault as the reason, where the wire did not say one."""

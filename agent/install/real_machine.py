@@ -91,24 +91,26 @@ class RealMachine:
                 started.append(service)
             elif service == "agent" or reload_runner:
                 run("systemctl", "reload", wanted)
-        self._expiry(manifest["expires"])
+        expires = manifest["expires"]
+        self._switch(units.EXPIRE_TIMER_UNIT, units.expire_timer(expires) if expires else "")
+        self._switch(units.IDLE_PATH_UNIT, units.idle_path() if manifest.get("idle_s") else "")
         return started
 
-    def _expiry(self, expires: str) -> None:
-        """Set the dead-man switch, set it anew, or take it away."""
+    def _switch(self, name: str, text: str) -> None:
+        """Set what pulls the dead-man switch, set it anew, or take it away."""
         folder = self._layout.root / _UNITS
-        timer = folder / units.EXPIRE_TIMER_UNIT
-        if not expires:
-            if timer.exists():
-                run("systemctl", "disable", "--quiet", "--now", units.EXPIRE_TIMER_UNIT)
-                timer.unlink()
+        unit = folder / name
+        if not text:
+            if unit.exists():
+                run("systemctl", "disable", "--quiet", "--now", name)
+                unit.unlink()
             return
         changed = write(folder / units.EXPIRE_UNIT, units.expire(), 0o644)
-        changed |= write(timer, units.expire_timer(expires), 0o644)
+        changed |= write(unit, text, 0o644)
         if changed:
             run("systemctl", "daemon-reload")
-            run("systemctl", "enable", "--quiet", units.EXPIRE_TIMER_UNIT)
-            run("systemctl", "restart", units.EXPIRE_TIMER_UNIT)
+            run("systemctl", "enable", "--quiet", name)
+            run("systemctl", "restart", name)
 
     def _restart(self, unit: str) -> None:
         if unit == units.RUNNER_UNIT:
@@ -141,6 +143,8 @@ class RealMachine:
             "GAXX_AGENT_RUN_DIR": "/run/gaxx-agent",
             "GAXX_AGENT_AUDIT_DIR": units.AUDIT,
             "GAXX_AGENT_SSH_LOG": "journal",
+            "GAXX_AGENT_END_FILE": units.END_FILE,
+            "GAXX_AGENT_TERMINALS": "/dev/pts",
             "GAXX_AGENT_BUILD": manifest["bundle"],
             "GAXX_AGENT_SSH_HOST_KEY": f"{self._layout.host_key}.pub",
         }

@@ -164,7 +164,22 @@ Unit={unit}
 WantedBy=timers.target
 """
 
+_IDLE_PATH = """\
+[Unit]
+Description=Ends this machine when its agent says that it has been idle for too long
+
+[Path]
+PathExists={file}
+Unit={unit}
+
+[Install]
+WantedBy=paths.target
+"""
+
+END_FILE = "/run/gaxx-agent/end"
+"""In a folder of the agent's own, which goes with it: nobody else can end the machine in this way."""
 EXPIRE_UNIT = "gaxx-expire.service"
+IDLE_PATH_UNIT = "gaxx-idle.path"
 EXPIRE_TIMER_UNIT = "gaxx-expire.timer"
 
 _DRAIN_S = 30
@@ -215,6 +230,11 @@ def expire_timer(expires: str) -> str:
     """What pulls it; `expires` is RFC 3339, UTC."""
     when = dt.datetime.fromisoformat(expires).astimezone(dt.UTC)
     return _EXPIRE_TIMER.format(when=f"{when:%Y-%m-%d %H:%M:%S} UTC", unit=EXPIRE_UNIT)
+
+
+def idle_path() -> str:
+    """What pulls it for the agent, which has no right to."""
+    return _IDLE_PATH.format(file=END_FILE, unit=EXPIRE_UNIT)
 
 
 def _environment(values: typing.Mapping[str, str]) -> str:

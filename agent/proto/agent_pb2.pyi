@@ -337,7 +337,7 @@ class InfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class NodeInfo(_message.Message):
-    __slots__ = ("node", "agent_build", "python", "architecture", "uptime_s", "slots", "running_items", "queued_items", "items_done", "draining", "runner_alive", "load_1m", "memory_total_bytes", "memory_available_bytes", "disk_total_bytes", "disk_free_bytes", "manifest_serial", "expires_unix_s", "idle_s", "why_not_idle", "groups", "ssh_host_keys", "machine")
+    __slots__ = ("node", "agent_build", "python", "architecture", "uptime_s", "slots", "running_items", "queued_items", "items_done", "draining", "runner_alive", "load_1m", "memory_total_bytes", "memory_available_bytes", "disk_total_bytes", "disk_free_bytes", "manifest_serial", "expires_unix_s", "idle_s", "why_not_idle", "groups", "ssh_host_keys", "machine", "idle_limit_s")
     NODE_FIELD_NUMBER: _ClassVar[int]
     AGENT_BUILD_FIELD_NUMBER: _ClassVar[int]
     PYTHON_FIELD_NUMBER: _ClassVar[int]
@@ -361,6 +361,7 @@ class NodeInfo(_message.Message):
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     SSH_HOST_KEYS_FIELD_NUMBER: _ClassVar[int]
     MACHINE_FIELD_NUMBER: _ClassVar[int]
+    IDLE_LIMIT_S_FIELD_NUMBER: _ClassVar[int]
     node: str
     agent_build: str
     python: str
@@ -384,7 +385,8 @@ class NodeInfo(_message.Message):
     groups: _containers.RepeatedScalarFieldContainer[str]
     ssh_host_keys: _containers.RepeatedScalarFieldContainer[str]
     machine: str
-    def __init__(self, node: _Optional[str] = ..., agent_build: _Optional[str] = ..., python: _Optional[str] = ..., architecture: _Optional[str] = ..., uptime_s: _Optional[float] = ..., slots: _Optional[int] = ..., running_items: _Optional[int] = ..., queued_items: _Optional[int] = ..., items_done: _Optional[int] = ..., draining: bool = ..., runner_alive: bool = ..., load_1m: _Optional[float] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., disk_total_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., manifest_serial: _Optional[int] = ..., expires_unix_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., why_not_idle: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., ssh_host_keys: _Optional[_Iterable[str]] = ..., machine: _Optional[str] = ...) -> None: ...
+    idle_limit_s: float
+    def __init__(self, node: _Optional[str] = ..., agent_build: _Optional[str] = ..., python: _Optional[str] = ..., architecture: _Optional[str] = ..., uptime_s: _Optional[float] = ..., slots: _Optional[int] = ..., running_items: _Optional[int] = ..., queued_items: _Optional[int] = ..., items_done: _Optional[int] = ..., draining: bool = ..., runner_alive: bool = ..., load_1m: _Optional[float] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., disk_total_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., manifest_serial: _Optional[int] = ..., expires_unix_s: _Optional[float] = ..., idle_s: _Optional[float] = ..., why_not_idle: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., ssh_host_keys: _Optional[_Iterable[str]] = ..., machine: _Optional[str] = ..., idle_limit_s: _Optional[float] = ...) -> None: ...
 
 class PutRequest(_message.Message):
     __slots__ = ("begin", "data", "end")

@@ -58,7 +58,8 @@ def _agent(record: Record) -> str:
     event = _get(record, "event")
     if event == "start":
         return f"agent started, build {_get(record, 'build')[:12]}, settings {_get(record, 'serial')}"
-    return {"drain": "agent drains", "stop": "agent stopped"}.get(event, f"agent {event}")
+    words = {"drain": "agent drains", "stop": "agent stopped", "idle": "idle for too long: the machine ends"}
+    return words.get(event, f"agent {event}")
 
 
 def _settings(record: Record) -> str:

@@ -65,6 +65,17 @@ def test_the_end_is_written_in_utc(expires: str) -> None:
     assert "OnCalendar=2026-11-22 12:00:00 UTC\n" in units.expire_timer(expires)
 
 
+def test_the_agent_ends_a_machine_by_a_file_that_nobody_else_can_make() -> None:
+    (watched,) = re.findall(r"^PathExists=(.*)$", units.idle_path(), re.MULTILINE)
+    (folder,) = re.findall(r"^RuntimeDirectory=(.*)$", units.agent("/usr/bin/python3", {}), re.MULTILINE)
+
+    assert watched == units.END_FILE
+    assert units.END_FILE.startswith(f"/run/{folder}/")
+    assert "\nRuntimeDirectoryMode=0700\n" in units.agent("/usr/bin/python3", {})
+    assert f"-/run/{folder}" in units.runner("/usr/bin/python3", {})
+    assert f"\nUnit={units.EXPIRE_UNIT}\n" in units.idle_path()
+
+
 def test_at_the_end_secrets_go_before_the_power() -> None:
     steps = re.findall(r"^ExecStart=-?\S*/(\w+)", units.expire(), re.MULTILINE)
 
