@@ -7,7 +7,7 @@ PYTEST := $(VENV)/python -m pytest
 # Tiers that need more than Python: each has a target of its own.
 TIERS := engine or vm or clouds or browser or soak
 # What `bench` measures, of what is there.
-BENCH ?= $(basename $(notdir $(wildcard $(addprefix bench/,run.py map.py map_memory.py files.py up.py))))
+BENCH ?= $(basename $(notdir $(wildcard $(addprefix bench/,run.py map.py map_memory.py files.py up.py cloud.py))))
 # Where `proto` writes; a test points it elsewhere and compares.
 OUT ?= .
 
