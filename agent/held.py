@@ -26,6 +26,19 @@ class _Place(typing.NamedTuple):
     length: int
 
 
+def count_held(folder: Path) -> int:
+    """Count the unacknowledged results in a folder, which stays as it is: its age is how long nobody has asked.
+
+    Raises OSError, and ValueError for what is none of our files.
+    """
+    return sum(
+        result_id not in done
+        for path in folder.glob("*.results")
+        for done in [_acknowledged(path)]
+        for _, result_id in _scan(path, int(path.stem), mends=False)
+    )
+
+
 class HeldResults:
     """The unacknowledged results of one run in one folder, which is made when absent. Raises OSError throughout."""
 
@@ -145,10 +158,8 @@ class HeldResults:
         """Find what an earlier agent kept; a torn end (power loss) is what the controller will lease again."""
         for path in sorted(self._folder.glob("*.results")):
             segment = int(path.stem)
-            acks = self._path(segment, "acks")
-            raw = acks.read_bytes() if acks.exists() else b""
-            done = {_ID.unpack_from(raw, at)[0] for at in range(0, len(raw) - _ID.size + 1, _ID.size)}
-            for place, result_id in _scan(path, segment):
+            done = _acknowledged(path)
+            for place, result_id in _scan(path, segment, mends=True):
                 self._next_id = max(self._next_id, result_id + 1)
                 if result_id not in done:
                     self._places[result_id] = place
@@ -158,9 +169,15 @@ class HeldResults:
             self._segment = segment
 
 
-def _scan(path: Path, segment: int) -> Iterable[tuple[_Place, int]]:
+def _acknowledged(results: Path) -> set[int]:
+    acks = results.with_suffix(".acks")
+    raw = acks.read_bytes() if acks.exists() else b""
+    return {_ID.unpack_from(raw, at)[0] for at in range(0, len(raw) - _ID.size + 1, _ID.size)}
+
+
+def _scan(path: Path, segment: int, *, mends: bool) -> Iterable[tuple[_Place, int]]:
     size = path.stat().st_size
-    with path.open("r+b") as file:
+    with path.open("r+b" if mends else "rb") as file:
         offset = 0
         while offset + _LENGTH.size <= size:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
@@ -173,7 +190,8 @@ def _scan(path: Path, segment: int) -> Iterable[tuple[_Place, int]]:
                 break
             yield _Place(segment, offset + _LENGTH.size, length), result_id
             offset += _LENGTH.size + length
-        file.truncate(offset)
+        if mends:
+            file.truncate(offset)
 
 
 def _write(descriptor: int, data: bytes) -> None:

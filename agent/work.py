@@ -13,7 +13,7 @@ import grpc.aio
 
 from agent import audit_lines
 from agent.access import current_principal
-from agent.held import HeldResults
+from agent.held import count_held
 from agent.leased import LeasedRun
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
@@ -183,12 +183,9 @@ class Work:
         counts = {}
         for folder in self._folder.glob("*/results"):
             try:
-                held = HeldResults(folder)
+                counts[folder.parent.name] = count_held(folder)
             except (OSError, ValueError) as fault:
                 _log.warning("%s: results of an earlier agent cannot be read: %s", folder, fault)
-                continue
-            counts[folder.parent.name] = len(held)
-            held.close()
         return counts
 
     async def _sync(self) -> None:

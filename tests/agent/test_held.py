@@ -1,5 +1,6 @@
 """Results wait on disk until they are acknowledged."""
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from agent import held
-from agent.held import HeldResults
+from agent.held import HeldResults, count_held
 from agent.proto.agent_pb2 import ItemResult
 
 
@@ -42,6 +43,24 @@ def test_a_torn_end_is_as_if_it_had_never_been_there(tmp_path: Path) -> None:
     assert outputs(again) == [b"a"]
     append(again, b"c")
     assert outputs(again) == [b"a", b"c"]
+
+
+def test_counting_what_waits_makes_it_no_younger_and_mends_nothing(tmp_path: Path) -> None:
+    results = HeldResults(tmp_path)
+    ids = append(results, b"a", b"b", b"c")
+    results.forget([ids[1]])
+    results.close()
+    (path,) = tmp_path.glob("*.results")
+    path.write_bytes(path.read_bytes()[:-1])
+    for file in (tmp_path, *tmp_path.iterdir()):
+        os.utime(file, (1000, 1000))
+    before = path.read_bytes()
+
+    assert count_held(tmp_path) == 1
+
+    assert path.read_bytes() == before
+    assert {file.stat().st_mtime for file in (tmp_path, *tmp_path.iterdir())} == {1000}
+    assert count_held(tmp_path / "nowhere") == 0
 
 
 def test_segments_whose_results_are_all_acknowledged_leave_the_disk(
