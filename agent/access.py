@@ -11,8 +11,8 @@ from typing import Any, NoReturn, cast
 
 import grpc.aio
 
-from agent import audit_events
-from agent.audit import Trail
+from agent.audit import events as audit_events
+from agent.audit.trail import Trail
 from agent.denied import Denied, Reason
 from agent.errors import SAID_BY_AGENT
 from agent.manifest import Manifest, Principal

@@ -10,8 +10,8 @@ from typing import NoReturn, TypeVar
 
 import grpc
 
-from agent import audit_lines
 from agent.access import current_principal
+from agent.audit import lines as audit_lines
 from agent.found import Found, find
 from agent.node import Node
 from agent.proto import agent_pb2 as pb

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent import returned
 from agent.access import current_principal
-from agent.audit_lines import ItemEnd
+from agent.audit.lines import ItemEnd
 from agent.held import HeldResults
 from agent.node import Node
 from agent.proto import agent_pb2 as pb

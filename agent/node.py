@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.activity import Activity
-from agent.audit import Trail
+from agent.audit.trail import Trail
 from agent.config import AgentConfig
 from agent.logs import Memory
 from agent.manifest import Manifest

@@ -20,10 +20,10 @@ from grpc_reflection.v1alpha import reflection
 
 from agent import pages
 from agent.access import Access
-from agent.audit import Trail
-from agent.audit_host_key import HostKeyNotes
-from agent.audit_settings import Settings, SettingsNotes
-from agent.audit_ssh import SshLog
+from agent.audit.host_key import HostKeyNotes
+from agent.audit.settings import Settings, SettingsNotes
+from agent.audit.ssh import SshLog
+from agent.audit.trail import Trail
 from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigMissing
 from agent.guard import Guard

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from agent import audit_lines
 from agent.access import current_principal
+from agent.audit import lines as audit_lines
 from agent.files import Files, in_thread
 from agent.metrics import disk_bytes, memory_bytes
 from agent.node import Node

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import grpc.aio
 
-from agent import audit_lines
 from agent.access import current_principal
+from agent.audit import lines as audit_lines
 from agent.held import count_held
 from agent.leased import LeasedRun
 from agent.node import Node

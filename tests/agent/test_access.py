@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from agent.access import Access
-from agent.audit import Trail
+from agent.audit.trail import Trail
 from agent.client import AgentChannel, Identity, explain, open_channel
 from agent.denied import Denied
 from agent.errors import AgentRefused, AgentUnreachable

@@ -14,9 +14,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from agent.audit_host_key import HostKeyNotes
-from agent.audit_limit import Limit
-from agent.audit_ssh import Sessions, SshLog, _read
+from agent.audit.host_key import HostKeyNotes
+from agent.audit.limit import Limit
+from agent.audit.ssh import Sessions, SshLog, _read
 from agent.client import AgentChannel
 from agent.errors import AgentError
 from agent.proto import agent_pb2 as pb
@@ -216,7 +216,7 @@ def make_key(path: Path) -> str:
 async def test_a_host_key_that_takes_the_place_of_another_is_told_by_its_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.audit_host_key.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("agent.audit.host_key.LOOK_EVERY_S", 0.01)
     notes = Notes(tmp_path)
     prints: list[str] = []
     public = tmp_path / "key.pub"
@@ -371,7 +371,7 @@ def test_what_strangers_cause_is_counted_and_not_written_one_by_one() -> None:
 async def test_sshds_log_is_followed_over_restarts_and_rotation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.audit_ssh.POLL_S", 0.01)
+    monkeypatch.setattr("agent.audit.ssh.POLL_S", 0.01)
     log = tmp_path / "sshd.log"
 
     def accepted(port: int) -> str:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.audit_files import Files, Head
-from agent.audit_lines import Record
+from agent.audit.files import Files, Head
+from agent.audit.lines import Record
 from tasks.audit import chain
 from tests.waiting import until
 
@@ -124,8 +124,8 @@ def test_wherever_the_power_was_cut_the_trail_goes_on_and_is_whole(once: int, ag
 WRITER = """
 import sys
 from pathlib import Path
-from agent.audit_files import Files
-from agent.audit_lines import Record
+from agent.audit.files import Files
+from agent.audit.lines import Record
 files = Files(Path(sys.argv[1]), limit_bytes=20_000)
 files.open(node="demo-1", machine="m-1")
 while True:
@@ -209,7 +209,7 @@ def test_lines_wait_while_the_disk_is_full_and_none_is_lost(tmp_path: Path) -> N
 
 
 def test_lines_beyond_what_can_wait_are_counted_by_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.audit_files.UNWRITTEN_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("agent.audit.files.UNWRITTEN_LIMIT_BYTES", 1000)
     with trail(tmp_path) as files:
         with full_disk(300):
             for at in range(50):

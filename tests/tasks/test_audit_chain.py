@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.audit_files import Files
-from agent.audit_lines import Record
+from agent.audit.files import Files
+from agent.audit.lines import Record
 from tasks.audit.chain import FIRST_PREV, Chain, Fault, Head, Line, parse
 
 Lines = list[bytes]

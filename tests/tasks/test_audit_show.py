@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.audit_lines import Kind
+from agent.audit.lines import Kind
 from components.errors import GaxxError
 from tasks.audit.sentences import _BY_KIND, sentence, who
 from tasks.audit.show import Wanted, folded, moment

@@ -1,6 +1,6 @@
 """The node's audit trail as the rest of the agent sees it: things are noted, a thread writes them.
 
-access, service, files, work ─► Trail.note ─► a list ─► (every FLUSH_S) one thread ─► audit_files ─► disk
+access, service, files, work ─► Trail.note ─► a list ─► (every FLUSH_S) one thread ─► files ─► disk
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from agent.audit_files import Files, Snapshot
-from agent.audit_lines import Entry, ItemEnd, ItemsEnded, ItemsStarted, Kind, Record
+from agent.audit.files import Files, Snapshot
+from agent.audit.lines import Entry, ItemEnd, ItemsEnded, ItemsStarted, Kind, Record
 from agent.errors import AgentError
 from agent.proto import agent_pb2 as pb
 

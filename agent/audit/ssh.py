@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.audit import Trail
-from agent.audit_limit import Limit
-from agent.audit_lines import stamp
+from agent.audit.limit import Limit
+from agent.audit.lines import stamp
+from agent.audit.trail import Trail
 
 _log = logging.getLogger("gaxx.agent")
 

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 from pathlib import Path
 
-from agent.audit import Trail
+from agent.audit.trail import Trail
 
 LOOK_EVERY_S = 5.0
 

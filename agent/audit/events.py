@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from agent.audit import Trail
-from agent.audit_limit import Limit
+from agent.audit.limit import Limit
+from agent.audit.trail import Trail
 from agent.denied import Denied
 from agent.manifest import Principal
 from agent.peer import read_peer

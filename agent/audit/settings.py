@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from agent.audit import Trail
+from agent.audit.trail import Trail
 from agent.manifest import Manifest
 
 

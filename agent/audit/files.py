@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.audit_lines import Entry, Kind, Record, stamp
+from agent.audit.lines import Entry, Kind, Record, stamp
 
 FILE_LIMIT_BYTES = 8 * 1024 * 1024
 KEPT_FILES = 8
