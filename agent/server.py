@@ -5,9 +5,7 @@ config ─► Agent(config) ─► start (runner, calls on 8088, pages on 9091) 
 
 import asyncio
 import contextlib
-import errno
 import logging
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +26,7 @@ from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigMissing
 from agent.guard import Guard
 from agent.idleness import Idleness
+from agent.listening import bracketed, reason, require_free, taken
 from agent.logs import Memory
 from agent.manifest import Manifest, ManifestError, read_manifest
 from agent.metrics import Metrics
@@ -116,7 +115,7 @@ class Agent:
         except RunnerUnavailable as fault:
             raise AgentError(str(fault)) from fault
         config = self.config
-        _require_free(config.address, config.port)
+        require_free(config.address, config.port)
         manifest = self.node.manifest
         await self.node.audit.open(node=manifest.node, machine=manifest.machine)
         server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
@@ -126,16 +125,16 @@ class Agent:
             (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name), server
         )
         try:
-            self.port = server.add_secure_port(f"{_bracketed(config.address)}:{config.port}", self._credentials())
+            self.port = server.add_secure_port(f"{bracketed(config.address)}:{config.port}", self._credentials())
         except RuntimeError as fault:
-            raise AgentError(_taken(config.address, config.port, "it cannot be bound")) from fault
+            raise AgentError(taken(config.address, config.port, "it cannot be bound")) from fault
         try:
             self.metrics_port = await self._pages.start(config.address, config.metrics_port, _tls_context(config))
         except ssl.SSLError as fault:
             message = f"certificate and key in {config.tls_cert} and {config.tls_key} do not fit: {fault.reason}"
             raise ConfigMissing(message) from fault
         except OSError as fault:
-            raise AgentError(_taken(config.address, config.metrics_port, _reason(fault))) from fault
+            raise AgentError(taken(config.address, config.metrics_port, reason(fault))) from fault
         await self._profile.start()
         await server.start()
         self._server = server
@@ -283,32 +282,3 @@ def _tls_context(config: AgentConfig) -> ssl.SSLContext:
 
 def _certificate(pem: tuple[bytes, bytes, bytes]) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pem[1])
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
-def _require_free(address: str, port: int) -> None:
-    """Bind for a moment: gRPC would not say why it cannot. Raises AgentError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-            probe.listen(1)
-        except OSError as fault:
-            raise AgentError(_taken(address, port, _reason(fault))) from fault
-
-
-def _reason(fault: OSError) -> str:
-    reasons = {
-        errno.EADDRINUSE: "the port is taken by another process",
-        errno.EADDRNOTAVAIL: "this machine does not have the address",
-        errno.EACCES: "the port needs privileges",
-    }
-    return reasons.get(fault.errno or 0, fault.strerror or "it cannot be bound")
-
-
-def _taken(address: str, port: int, why: str) -> str:
-    return f"cannot listen on {_bracketed(address)}:{port}: {why}"

@@ -16,11 +16,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from agent.audit.lines import Entry, Kind, Record, stamp
+from agent.audit.snapshot import Head, Snapshot
 
 FILE_LIMIT_BYTES = 8 * 1024 * 1024
 KEPT_FILES = 8
@@ -32,23 +32,6 @@ FIRST_PREV = "0" * 64
 """What the first line carries in place of a sha256."""
 
 _NAME = re.compile(r"[0-9]{12}\.jsonl")
-_SEQUENCE = re.compile(rb'\{"seq":([0-9]{1,18}),')
-_BLOCK_BYTES = 256 * 1024
-
-
-class Head(NamedTuple):
-    """The last line of the trail: its number and sha256."""
-
-    sequence: int
-    sha256: str
-
-
-class Part(NamedTuple):
-    """Lines of one file, byte for byte. `line` is the number of the first in its file, from 1."""
-
-    file: str
-    line: int
-    data: bytes
 
 
 class Files:
@@ -139,7 +122,7 @@ class Files:
         self._sync()
         return None
 
-    def snapshot(self, sequence: int) -> "Snapshot":
+    def snapshot(self, sequence: int) -> Snapshot:
         """Return the head, and the lines from `sequence` on as they lie on the disk now. Raises OSError."""
         self.sync()
         return Snapshot(self.folder, self.names, self.head, sequence)
@@ -227,71 +210,6 @@ class Files:
         with (self.folder / f"{sequence + 1:012}.jsonl").open("rb") as file:
             carried = _parsed(file.readline().rstrip(b"\n"))
         return str(carried.get("prev", ""))
-
-
-class Snapshot:
-    """Lines at one moment; may be read in another thread, whatever is appended or dropped meanwhile."""
-
-    def __init__(self, folder: Path, names: list[str], head: Head, sequence: int) -> None:
-        self.head = head
-        self.oldest = int(names[0][:12]) if names else 0
-        self._sequence = sequence
-        first = max((index for index, name in enumerate(names) if int(name[:12]) <= sequence), default=0)
-        self._files: list[tuple[str, int, int]] = []
-        try:
-            for name in names[first:]:
-                descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
-                self._files.append((name, descriptor, os.fstat(descriptor).st_size))
-        except OSError:
-            self.close()
-            raise
-
-    def parts(self) -> Iterator[Part]:
-        """Yield the lines, in parts of some hundred KiB. Raises OSError."""
-        begun = False
-        for name, descriptor, size_bytes in self._files:
-            line = 1
-            for block in _whole_lines(descriptor, size_bytes):
-                data = block
-                if not begun:
-                    skipped, data = _skip(block, self._sequence)
-                    line += skipped
-                    begun = bool(data)
-                if data:
-                    yield Part(name, line, data)
-                    line += data.count(b"\n")
-
-    def close(self) -> None:
-        """Let go of the files."""
-        files, self._files = self._files, []
-        for _, descriptor, _ in files:
-            os.close(descriptor)
-
-
-def _whole_lines(descriptor: int, size_bytes: int) -> Iterator[bytes]:
-    rest, at = b"", 0
-    while at < size_bytes:
-        block = os.pread(descriptor, min(_BLOCK_BYTES, size_bytes - at), at)
-        if not block:
-            break
-        at += len(block)
-        whole, newline, tail = (rest + block).rpartition(b"\n")
-        rest = tail
-        if newline:
-            yield whole + newline
-    if rest:
-        # No newline at the end: somebody has cut the file. Whoever reads it shall see that.
-        yield rest
-
-
-def _skip(block: bytes, sequence: int) -> tuple[int, bytes]:
-    """Return how many lines come before the one numbered `sequence`, and the block from there."""
-    lines = block.splitlines(keepends=True)
-    for index, line in enumerate(lines):
-        found = _SEQUENCE.match(line)
-        if found and int(found[1]) >= sequence:
-            return index, b"".join(lines[index:])
-    return len(lines), b""
 
 
 def _last_lines(folder: Path, names: list[str]) -> tuple[Head, list[bytes], bool]:

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from agent.audit.files import Files, Snapshot
+from agent.audit.files import Files
 from agent.audit.lines import Entry, ItemEnd, ItemsEnded, ItemsStarted, Kind, Record
+from agent.audit.snapshot import Snapshot
 from agent.errors import AgentError
 from agent.proto import agent_pb2 as pb
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.audit.files import Files, Head
+from agent.audit.files import Files
 from agent.audit.lines import Record
+from agent.audit.snapshot import Head
 from tasks.audit import chain
 from tests.waiting import until
 
@@ -126,6 +127,7 @@ import sys
 from pathlib import Path
 from agent.audit.files import Files
 from agent.audit.lines import Record
+from agent.audit.snapshot import Head
 files = Files(Path(sys.argv[1]), limit_bytes=20_000)
 files.open(node="demo-1", machine="m-1")
 while True:
