@@ -1,6 +1,7 @@
 """The runner that an agent starts for itself, where no service manager does (local nodes)."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,9 @@ _STARTED_WITHIN_S = 10.0
 _ENDED_WITHIN_S = 2.0
 _LOOK_EVERY_S = 0.01
 
+_numbers = itertools.count(1)
+"""Of all runners that this process has started: two agents in one process must not meet in one socket."""
+
 
 class RunnerProcess:
     """One child `python -m agent.runner` at a time, with a clean environment and its own socket name."""
@@ -22,7 +26,6 @@ class RunnerProcess:
         self._work_dir = work_dir
         self._slots = slots
         self._env_file = run_dir / "items-env.json"
-        self._count = 0
         # 0 when there is none that has not been waited for.
         self._pid = 0
         self._write_env(env)
@@ -36,9 +39,8 @@ class RunnerProcess:
     async def start(self) -> Path:
         """Start a child (the one before has ended or is ended) and return its socket. Raises OSError."""
         await self._end()
-        self._count += 1
         # A name of its own: a runner that outlived an earlier agent, for its detached items, keeps its own.
-        path = self._run_dir / f"runner-{os.getpid()}-{self._count}.sock"
+        path = self._run_dir / f"runner-{os.getpid()}-{next(_numbers)}.sock"
         # What it says on stderr goes where our log goes.
         self._pid = os.posix_spawn(  # noqa: ASYNC221 - returns as soon as the child has begun
             sys.executable,

@@ -1,6 +1,6 @@
 """The node's audit trail: what happened here, tamper-evident.
 
-access, service, files, work ─► trail.Trail ─► lines (what a line says) ─► files (the chain on disk) ─► snapshot (for readers)
+access, service, files, work ─► trail.Trail ─► lines (what one says) ─► files (the chain on disk) ─► snapshot (to read)
 events     refusals and connections, counted and bounded (limit)
 ssh        who came over SSH      host_key, settings: what enrolment changed
 """

@@ -103,6 +103,9 @@ class Linode:
             disk_encryption="enabled" if capabilities.linode_encrypts(request.region) else None,
             interfaces=_interfaces(request.network),
             backups_enabled=False,
+            # It would start every machine again that has powered itself off at the end of its time.
+            # https://techdocs.akamai.com/linode-api/reference/put-linode-instance
+            watchdog_enabled=False,
             metadatas=_metadata(request.user_data),
             # No root_pass: the plugin takes a random one that it forgets, and sshd lets no password in.
             opts=pulumi.ResourceOptions.merge(

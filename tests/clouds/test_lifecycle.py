@@ -18,6 +18,7 @@ def test_a_stack_on_both_clouds_lives_and_leaves_nothing(rehearsed: Rehearsed) -
     project.pulumi("preview", "--expect-no-changes")
     three = accounts.ids()
     assert len(three) == 3
+    assert not any(one["watchdog_enabled"] for one in accounts.linodes()), "what powers itself off stays off"
 
     # A rule changes in place: no machine is touched.
     wider: dict[str, typing.Any] = {"sshCidrs": ["127.0.0.0/8", "203.0.113.7/32"]}

@@ -85,6 +85,8 @@ class Instance(Kind):
             "POST", "linode/instances", {key: value for key, value in body.items() if value is not None}
         )
         number = str(made["id"])
+        if not inputs.get("watchdogEnabled", True):
+            self._api.call("PUT", f"linode/instances/{number}", {"watchdog_enabled": False})
         deadline = time.monotonic() + _CREATE_LIMIT_S
         while self._api.call("GET", f"linode/instances/{number}")["status"] != "running":
             if time.monotonic() > deadline:
@@ -135,7 +137,11 @@ class Instance(Kind):
         if len(inputs.get("interfaces") or ()) != len(state.get("interfaces") or ()):
             message = "this stand-in connects nothing to a machine that runs"
             raise PluginError(message)
-        changed = {key: inputs[key] for key in ("label", "tags") if key in inputs and inputs[key] != state.get(key)}
+        changed: State = {
+            key: inputs[key] for key in ("label", "tags") if key in inputs and inputs[key] != state.get(key)
+        }
+        if inputs.get("watchdogEnabled", True) != state.get("watchdogEnabled", True):
+            changed["watchdog_enabled"] = inputs.get("watchdogEnabled", True)
         if changed:
             self._api.call("PUT", path, changed)
         self._api.call("GET", f"linode/types/{inputs['type']}")
