@@ -1,6 +1,7 @@
 """What is asked of a vendor, and calls with patience."""
 
 import abc
+import atexit
 import dataclasses
 import json
 import random
@@ -112,6 +113,8 @@ class Api(abc.ABC):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # One for all calls: each new one reads all certificates of this machine.
         self._client = httpx.Client(base_url=base, headers=headers, timeout=_CALL_LIMIT_S)
+        # It lives as long as the process, which then hangs up properly.
+        atexit.register(self._client.close)
 
     def call(
         self, method: str, path: str, *, params: Mapping[str, str | int] | None = None, where: object = None
