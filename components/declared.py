@@ -96,6 +96,13 @@ class CloudFirewall(Declared):
     outputs = ("known", "strays")
 
 
+class CloudNetwork(Declared):
+    """The record of a vendor's private network."""
+
+    pulumi_type = "gaxx:index:CloudNetwork"
+    outputs = ("known", "strays")
+
+
 class CloudMachine(Declared):
     """The record of a vendor's machine."""
 

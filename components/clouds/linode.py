@@ -20,6 +20,7 @@ from components.clouds.base import (
 )
 from components.clouds.vendor import Vendor, enrolled_by
 from components.declared import CloudFirewall as CloudRecord
+from components.declared import CloudNetwork
 from components.firewall_rules import Rule
 from components.fleet_settings import FleetSettings
 
@@ -53,12 +54,19 @@ class Linode:
             region=request.region,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["label"])),
         )
+        record = CloudNetwork(
+            f"{request.name}-network",
+            {"cloud": self.name, "networkId": vpc.id},
+            pulumi.ResourceOptions(parent=opts.parent),
+        )
         subnet = linode.VpcSubnet(
             request.name,
             vpc_id=vpc.id.apply(int),
             label="nodes",
             ipv4=request.cidr,
-            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
+            opts=pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(delete_before_replace=True, depends_on=[record])
+            ),
         )
         return Network(vpc.id, subnet.id.apply(int))
 

@@ -20,6 +20,7 @@ from components.fleet import Fleet
 from components.provider.bootstrap_identity import BootstrapIdentity
 from components.provider.cloud_firewall import CloudFirewall
 from components.provider.cloud_machine import CloudMachine
+from components.provider.cloud_network import CloudNetwork
 from components.provider.enrolment import Enrolment
 from components.provider.inventory_document import InventoryDocument
 from components.provider.local_node import LocalNode
@@ -35,6 +36,7 @@ RESOURCES: tuple[Resource, ...] = (
     BootstrapIdentity(),
     CloudFirewall(),
     CloudMachine(),
+    CloudNetwork(),
     Enrolment(),
     InventoryDocument(),
     LocalNode(),

@@ -40,11 +40,16 @@ class LinodeApi(Api):
 
     def delete(self, found: Found) -> None:
         """Delete it; a network with its subnets."""
-        path = f"{_FOLDERS[found.kind]}/{found.id}"
-        if found.kind == "network":
-            for subnet in (self.get(path) or {}).get("subnets") or ():
-                self.remove(f"{path}/subnets/{subnet['id']}")
-        self.remove(path)
+        self.remove(f"{_FOLDERS[found.kind]}/{found.id}")
+
+    def subnets(self, network: str) -> list[str]:
+        """Ids of a network's subnets; none of a network that is gone."""
+        entry = self.get(f"{_FOLDERS['network']}/{network}") or {}
+        return [str(subnet["id"]) for subnet in entry.get("subnets") or ()]
+
+    def delete_subnet(self, network: str, subnet: str) -> None:
+        """Delete a subnet."""
+        self.remove(f"{_FOLDERS['network']}/{network}/subnets/{subnet}")
 
     def credentials(self) -> Credentials:
         """The scopes stand in a header of every answer."""

@@ -80,9 +80,14 @@ class _Things:
         if vpc not in self._all("vpcs"):
             raise ApiError(404, "Not found")
         try:
-            ipaddress.IPv4Network(wanted.get("ipv4", ""))
+            addresses = ipaddress.IPv4Network(wanted.get("ipv4", ""))
         except ValueError:
             raise ApiError(400, "Must be an IPv4 network", field="ipv4") from None
+        others = [one for one in self._all("subnets").values() if one["vpc"] == int(vpc)]
+        if any(one["label"] == wanted.get("label") for one in others):
+            raise ApiError(400, "Label must be unique among the VPC's subnets", field="label")
+        if any(addresses.overlaps(ipaddress.IPv4Network(one["ipv4"])) for one in others):
+            raise ApiError(400, "Overlaps with another subnet of the VPC", field="ipv4")
         return self._made("subnets", {"label": _label(wanted), "ipv4": wanted["ipv4"], "vpc": int(vpc)})
 
     async def delete_subnet(self, request: Request) -> Response:

@@ -46,6 +46,24 @@ def test_networks_and_keys_of_creates_that_failed_and_yet_created_do_not_stay(bu
         # And what they left is gone with the stack: the fixture sees to it.
 
 
+def test_a_subnet_that_no_state_knows_is_removed_from_our_network(rehearsed: Rehearsed) -> None:
+    project, accounts = rehearsed.project, rehearsed.accounts
+    rehearsed.create(linode(1, **RANGE))
+    project.up()
+    (network,) = accounts.linode("GET", "vpcs")["data"]
+    (ours,) = network["subnets"]
+    # As a create leaves it that failed and yet created: the next one with these addresses would be refused.
+    order = {"label": "lost", "ipv4": "10.20.1.0/24"}
+    lost = accounts.linode("POST", f"vpcs/{network['id']}/subnets", order)
+
+    said = project.up().text
+
+    assert f"removing subnet {lost['id']}, which an interrupted update left" in said
+    (network,) = accounts.linode("GET", "vpcs")["data"]
+    assert [one["id"] for one in network["subnets"]] == [ours["id"]]
+    project.pulumi("preview", "--expect-no-changes")
+
+
 def test_a_region_that_cannot_do_it_is_refused_before_anything_is_made(rehearsed: Rehearsed) -> None:
     rehearsed.create(linode(1, regions=["ap-west"]), linode(1, "south", regions=["ap-southeast"], **RANGE))
     said = rehearsed.project.up(check=None)

@@ -19,6 +19,7 @@ RESOURCES = {
     "BootstrapIdentity",
     "CloudFirewall",
     "CloudMachine",
+    "CloudNetwork",
     "Enrolment",
     "Inventory",
     "LocalNode",
