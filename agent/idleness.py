@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.ending import end
 from agent.node import Node
 
 _log = logging.getLogger("gaxx.agent")
@@ -65,9 +66,7 @@ class Idleness:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         if not self._over:
             self._node.activity.look()
             await self._save()

@@ -1,7 +1,6 @@
 """The agent's end of the socket to the runner: streams, batches, and what becomes of both when the runner dies."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -9,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.ending import end
 from agent.proto.agent_pb2 import CANCELLED, RUNNER_LOST, Command, Ending, Exit
 from agent.proto.runner_pb2 import (
     Batch,
@@ -91,10 +91,7 @@ class RunnerConnection:
 
     async def close(self) -> None:
         """Disconnect: the runner kills what is not detached. Our own runner then ends by itself."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+        await end(self._keeper)
         if self._transport is not None:
             self._transport.close()
         self._drop("the agent stopped")

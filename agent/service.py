@@ -15,6 +15,7 @@ import grpc.aio
 
 from agent.access import current_principal
 from agent.audit import lines as audit_lines
+from agent.ending import end
 from agent.files import Files, in_thread
 from agent.metrics import disk_bytes, memory_bytes
 from agent.node import Node
@@ -253,9 +254,7 @@ class _Pump:
 
     async def stop(self) -> None:
         """Read no more."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
 
 
 def _host_keys(path: Path | None) -> list[str]:

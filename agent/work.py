@@ -13,6 +13,7 @@ import grpc.aio
 
 from agent.access import current_principal
 from agent.audit import lines as audit_lines
+from agent.ending import end
 from agent.held import count_held
 from agent.leased import LeasedRun
 from agent.node import Node
@@ -72,9 +73,7 @@ class Work:
                 async for event in self._serve(run, generation, replies, reader):
                     yield event
         finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
+            await end(reader)
             self._retire(run)
             self._count()
 

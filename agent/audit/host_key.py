@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from agent.audit.trail import Trail
+from agent.ending import end
 
 LOOK_EVERY_S = 5.0
 
@@ -29,10 +30,7 @@ class HostKeyNotes:
     async def stop(self) -> None:
         """Look no more."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(task)
 
     async def _look(self, path: Path) -> None:
         known = ""

@@ -17,6 +17,7 @@ from typing import Any
 from agent.audit.limit import Limit
 from agent.audit.lines import stamp
 from agent.audit.trail import Trail
+from agent.ending import end
 
 _log = logging.getLogger("gaxx.agent")
 
@@ -94,10 +95,7 @@ class SshLog:
     async def stop(self) -> None:
         """Follow no more."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(task)
 
     def _remember(self, mark: str) -> None:
         """Keep what the turn before this one has reached: its lines are on the disk by now."""
