@@ -12,6 +12,7 @@ import collections
 import contextlib
 import itertools
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -27,16 +28,17 @@ from typing import Any
 import yaml
 
 from bench import results, stack
-from bench.up import timed
+from bench.up import timed, type_of
 from components.authority import Authority
 from components.creation_pace import PACES
 from tasks.rehearsal.store import FAST
+from tests.clouds.standin import launchers
 
 REGIONS = {"linode": ["nl-ams"], "vultr": ["ams"]}
 _MACHINE = {"linode": "linode:index/instance:Instance", "vultr": "vultr:index/instance:Instance"}
 _IDENTITY, _ENROLMENT = "gaxx:index:BootstrapIdentity", "gaxx:index:Enrolment"
 _LOOK_EVERY_S = 0.2
-_PLUGIN = '#!/bin/sh\nPYTHONPATH={root} exec {python} -m tests.clouds.standin.{vendor} "$@"\n'
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 WHOSE = (
     ("engine", re.compile(r"\bpulumi (up|preview|destroy)\b")),
@@ -89,7 +91,7 @@ def _processes() -> dict[tuple[str, str], tuple[str, float]]:
             with contextlib.suppress(OSError):
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                found[folder.name, fields[19]] = (command, (int(fields[11]) + int(fields[12])) / 100)
+                found[folder.name, fields[19]] = (command, (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND)
     return found
 
 
@@ -99,11 +101,8 @@ def rehearsed(cloud: str, nodes: int) -> Iterator[stack.Project]:
     with stack.project() as made:
         plugins = made.base / "plugins"
         plugins.mkdir()
-        for vendor in REGIONS:
-            if shutil.which(f"pulumi-resource-{vendor}", path=made.environment["PATH"]) is None:
-                path = plugins / f"pulumi-resource-{vendor}"
-                path.write_text(_PLUGIN.format(root=stack.ROOT, python=sys.executable, vendor=vendor))
-                path.chmod(0o755)
+        path = made.environment["PATH"]
+        launchers.write(plugins, [one for one in REGIONS if shutil.which(f"pulumi-resource-{one}", path=path) is None])
         made.environment["PATH"] = f"{plugins}:{made.environment['PATH']}"
         with subprocess.Popen(
             ("gaxx", "rehearse"),
@@ -156,7 +155,7 @@ def measure(cloud: str, nodes: int) -> tuple[Seconds, Seconds]:
     for when, event in events:
         for kind, times in (("resourcePreEvent", begins), ("resOutputsEvent", ends)):
             if kind in event:
-                times[event[kind]["metadata"]["urn"].split("::")[2].rsplit("$", 1)[-1]].append(when)
+                times[type_of(event[kind]["metadata"]["urn"])].append(when)
     # Pacing and boot are the cloud's; a rehearsed machine boots in so long, and creates wait for their window.
     waits_s = PACES[cloud].seconds(nodes) - PACES[cloud].boot_s
     cloud_s = waits_s + FAST.provision_s + FAST.boot_s

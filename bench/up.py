@@ -79,10 +79,10 @@ def phases(wall_s: float, events: list[tuple[float, dict[str, Any]]]) -> tuple[S
     told: dict[str, list[tuple[float, str]]] = collections.defaultdict(list)
     for when, event in events:
         if "resourcePreEvent" in event:
-            begins[_type(event["resourcePreEvent"]["metadata"]["urn"])].append(when)
+            begins[type_of(event["resourcePreEvent"]["metadata"]["urn"])].append(when)
         elif "resOutputsEvent" in event:
             urn = event["resOutputsEvent"]["metadata"]["urn"]
-            ends[_type(urn)].append(when)
+            ends[type_of(urn)].append(when)
             told[urn].append((when, ""))
         elif event.get("diagnosticEvent", {}).get("urn"):
             told[event["diagnosticEvent"]["urn"]].append((when, event["diagnosticEvent"]["message"]))
@@ -96,7 +96,7 @@ def phases(wall_s: float, events: list[tuple[float, dict[str, Any]]]) -> tuple[S
     }
     steps: dict[str, list[float]] = collections.defaultdict(list)
     for urn, said in told.items():
-        if _type(urn) != _ENROLMENT:
+        if type_of(urn) != _ENROLMENT:
             continue
         for (when, message), (after, _) in itertools.pairwise(said):
             for beginning, name in _STEPS.items():
@@ -105,7 +105,8 @@ def phases(wall_s: float, events: list[tuple[float, dict[str, Any]]]) -> tuple[S
     return seconds, steps
 
 
-def _type(urn: str) -> str:
+def type_of(urn: str) -> str:
+    """The type of the resource itself, of all those in its URN."""
     return urn.split("::")[2].rsplit("$", 1)[-1]
 
 

@@ -25,9 +25,11 @@ def pulumi(words: collections.abc.Sequence[str], root: pathlib.Path, *, stdin: b
 def program() -> str:
     """The engine that set-up put beside this Python, else the one on PATH; raise GaxxError when there is none."""
     beside = pathlib.Path(sys.prefix) / "bin" / "pulumi"
+    if beside.exists():
+        return str(beside)
     import shutil  # with all its compression a part of every command's start
 
-    found = str(beside) if beside.exists() else shutil.which("pulumi")
+    found = shutil.which("pulumi")
     if found is None:
         message = "pulumi is neither beside this Python nor on PATH"
         raise GaxxError(message, hint="run `make setup`")

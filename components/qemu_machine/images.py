@@ -28,7 +28,7 @@ class Image:
 
 def is_whole(folder: pathlib.Path) -> bool:
     """Whether every part of an image is there."""
-    return all((folder / part).is_file() for part in PARTS)
+    return not _missing(folder)
 
 
 def find(text: str, say: Callable[[str], None]) -> Image:
@@ -51,8 +51,7 @@ def find(text: str, say: Callable[[str], None]) -> Image:
             raise ImageError(message, hint="run `make image` (as root)")
         return _parts(folder)
     if reference.path.is_dir():
-        missing = [part for part in PARTS if not (reference.path / part).is_file()]
-        if missing:
+        if missing := _missing(reference.path):
             message = f"the image's folder {text} has no {' and no '.join(missing)}"
             raise ImageError(
                 message,
@@ -63,6 +62,10 @@ def find(text: str, say: Callable[[str], None]) -> Image:
         message = f"the image {text} is not on this computer"
         raise ImageError(message, hint="put it there, or correct `image`")
     return Image(reference.path)
+
+
+def _missing(folder: pathlib.Path) -> list[str]:
+    return [part for part in PARTS if not (folder / part).is_file()]
 
 
 def _parts(folder: pathlib.Path) -> Image:

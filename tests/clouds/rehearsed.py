@@ -5,21 +5,17 @@ import dataclasses
 import pathlib
 import shlex
 import signal
-import stat
-import sys
 from collections.abc import Iterator, Mapping
 
 from components.authority import Authority
 from tests.clouds.accounts import Accounts
+from tests.clouds.standin import launchers
 from tests.stack import people
-from tests.stack.project import ROOT, Project, new_project
+from tests.stack.project import Project, new_project
 from tests.waiting import until
 
 STACK = "prod"
 _DESTROYS = 4
-_SCRIPT = """#!/bin/sh
-PYTHONPATH={root} exec {python} -m tests.clouds.standin.{vendor} "$@"
-"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,8 +89,5 @@ def plugins(project: Project) -> None:
     """Put the stand-ins on the project's PATH."""
     folder = project.base / "plugins"
     folder.mkdir()
-    for vendor in ("linode", "vultr"):
-        path = folder / f"pulumi-resource-{vendor}"
-        path.write_text(_SCRIPT.format(root=ROOT, python=sys.executable, vendor=vendor))
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    launchers.write(folder)
     project.environment["PATH"] = f"{folder}:{project.environment['PATH']}"

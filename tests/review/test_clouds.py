@@ -2,21 +2,18 @@
 
 import dataclasses
 import http.server
-import pathlib
-import stat
-import sys
 import threading
 import typing
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.clouds.standin import launchers
 from tests.review.cases import RENDER
-from tests.review.repository import ROOT, TestRepository, replaced
+from tests.review.repository import TestRepository, replaced
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 BOTH = "stacks/Pulumi.both.yaml"
-_PLUGIN = '#!/bin/sh\nPYTHONPATH={root} exec {python} -m tests.clouds.standin.{vendor} "$@"\n'
 
 
 class PublicList(http.server.BaseHTTPRequestHandler):
@@ -43,10 +40,7 @@ class PublicList(http.server.BaseHTTPRequestHandler):
 def with_plugins(repository: TestRepository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestRepository]:
     """The repository of an engine that finds plugins of both vendors; they are stand-ins, and call nobody here."""
     folder = tmp_path_factory.mktemp("plugins")
-    for vendor in ("linode", "vultr"):
-        path = pathlib.Path(folder, f"pulumi-resource-{vendor}")
-        path.write_text(_PLUGIN.format(root=ROOT, python=sys.executable, vendor=vendor))
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    launchers.write(folder)
     environment = {**repository.environment, "PATH": f"{folder}:{repository.environment['PATH']}"}
     # Credentials that no review may need, and that none may see.
     environment |= {"LINODE_TOKEN": "of-the-user", "VULTR_API_KEY": "of-the-user"}
