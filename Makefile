@@ -35,7 +35,7 @@ types: setup
 unit: setup
 	$(PYTEST) -m 'not ($(TIERS))'
 
-test: check test-engine test-clouds ## the whole test suite
+test: check test-engine test-clouds test-vm ## the whole test suite
 
 test-engine: setup ## the real engine, sshd and agents
 	$(PYTEST) -m 'engine and not soak'
@@ -46,7 +46,7 @@ test-clouds: setup ## both vendors' clouds, rehearsed on this machine
 image: setup ## the image `debian-12` of the qemu cloud, from Debian's packages; minutes, once, as root
 	@$(VENV)/python -m tools.image
 
-test-vm: image ## virtual machines; not yet in `test`
+test-vm: image ## virtual machines
 	$(PYTEST) -m 'vm and not soak'
 
 soak: setup ## long and random; not in `test`

@@ -156,6 +156,7 @@ class RealMachine:
             "HOME": f"{units.STATE}/work",
             "GAXX_RUNNER_SLOTS": str(manifest["slots"]),
             "GAXX_RUNNER_WORK_DIR": f"{units.STATE}/work",
+            "GAXX_RUNNER_CGROUPS": "true",
             "GAXX_RUNNER_ENV_FILE": str(self._layout.settings / "env.json"),
         }
 

@@ -123,6 +123,8 @@ RestartSec=1
 Delegate=yes
 MemoryMax={memory}
 TasksMax=8192
+# The kernel's own limit counts all of a user's processes: one item would take from the others, and from the runner.
+LimitNPROC=infinity
 OOMPolicy=continue
 ReadWritePaths={state}/work
 InaccessiblePaths=/etc/gaxx/tls /etc/gaxx/tokens /etc/gaxx/manifest.json

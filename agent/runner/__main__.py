@@ -3,7 +3,8 @@
 GAXX_RUNNER_SOCKET (required unless systemd passes the socket), GAXX_RUNNER_WORK_DIR (required),
 GAXX_RUNNER_SLOTS (default: cores), GAXX_RUNNER_ENV_FILE (JSON object), GAXX_RUNNER_MEMORY_LIMIT_BYTES
 (writable memory of one process of an item; default 0: no limit), GAXX_RUNNER_LINGERS
-(default true; false: end when the agent that started it is gone and nothing runs).
+(default true; false: end when the agent that started it is gone and nothing runs), GAXX_RUNNER_CGROUPS
+(default false; true: each item in a control group of its own, below the one that systemd delegates).
 """
 
 import contextlib
@@ -67,6 +68,7 @@ def _config() -> RunnerConfig:
         lingers=environ.get("GAXX_RUNNER_LINGERS", "true") != "false",
         environ=dict(environ),
         memory_limit_bytes=int(memory),
+        cgroups=environ.get("GAXX_RUNNER_CGROUPS") == "true",
     )
 
 

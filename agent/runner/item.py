@@ -5,6 +5,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent.proto.agent_pb2 import CANCELLED, DEADLINE, EXITED, SIGNALED, SPAWN_FAILED, Ending, Exit
 from agent.proto.runner_pb2 import Finished, Spawn
@@ -13,6 +14,9 @@ from agent.runner.loop import READ, Loop, Timer
 from agent.runner.output import CollectedOutput, Output, StreamedOutput
 from agent.runner.spawning import Spawner, SpawnFailed
 from agent.runner.stragglers import kill_session
+
+if TYPE_CHECKING:
+    from agent.runner.cgroups import Cgroup, Cgroups
 
 KILL_GRACE_S = 5.0
 """Between TERM and KILL."""
@@ -44,6 +48,8 @@ class Item:
         self._done = done
         self._outputs: tuple[Output, ...] = ()
         self._feed: Feed | None = None
+        self._cgroups: Cgroups | None = None
+        self._cgroup: Cgroup | None = None
         self._timers: list[Timer] = []
         self._ending: Ending = EXITED
         self._status: int | None = None
@@ -67,7 +73,10 @@ class Item:
             folders = [self.spawn.work_dir or spawner.work_dir]
             if command.cwd:
                 folders.append(command.cwd)
-            self.pid = spawner.start(command.argv, command.env, folders, (feed_read, out_write, err_write))
+            if spawner.cgroups is not None:
+                self._cgroups, self._cgroup = spawner.cgroups, spawner.cgroups.take()
+            pipes = (feed_read, out_write, err_write)
+            self.pid = spawner.start(command.argv, command.env, folders, pipes, self._cgroup)
         except (SpawnFailed, OSError) as fault:
             for end in ends:
                 os.close(end)
@@ -181,7 +190,14 @@ class Item:
     def kill_now(self) -> None:
         """KILL the group and what left it for another group of the same session."""
         if not self._is_done and self.pid:
-            _signal_group(self.pid, signal.SIGKILL)
+            self._kill_all()
+
+    def _kill_all(self) -> None:
+        """KILL everything that the item started, as far as it can be told whose it is."""
+        _signal_group(self.pid, signal.SIGKILL)
+        if self._cgroup is not None:
+            self._cgroup.kill()
+        else:
             kill_session(self.pid)
 
     def reaped(self, status: int, usage: resource.struct_rusage) -> None:
@@ -195,7 +211,7 @@ class Item:
                 self._close(output)
         if self._ending != EXITED:
             # It was told to go and has gone: so must all that it started.
-            kill_session(self.pid)
+            self._kill_all()
         self._settle()
         if not self._is_done:
             self.watch()
@@ -212,8 +228,7 @@ class Item:
     def _abandon(self) -> None:
         """Stop waiting for pipes that something the leader left behind holds open."""
         if not self.detached:
-            _signal_group(self.pid, signal.SIGKILL)
-            kill_session(self.pid)
+            self._kill_all()
         for output in self._outputs:
             if output.is_open:
                 output.read()
@@ -250,6 +265,8 @@ class Item:
             self.finished.stderr = bytes(err.inline)
             self.finished.output_held = out.held or err.held
             exit_.error = out.error or err.error
+        if self._cgroup is not None and self._ending == EXITED and status and not exit_.error:
+            exit_.error = self._cgroup.why()
 
     def _finish(self) -> None:
         if self._is_done:
@@ -259,6 +276,10 @@ class Item:
             timer.cancel()
         if self._feed is not None:
             self._feed.close()
+        if self._cgroups is not None and self._cgroup is not None:
+            # The group's number may be somebody else's from now on.
+            self._cgroups.release(self._cgroup, kill=not self.detached)
+            self._cgroup = None
         self._done(self)
 
 

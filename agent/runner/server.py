@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.runner.cgroups import Cgroups
 from agent.runner.connection import Connection
 from agent.runner.environment import environment_of_items
 from agent.runner.item import KILL_GRACE_S, Item
@@ -31,6 +32,8 @@ class RunnerConfig:
     environ: Mapping[str, str]
     memory_limit_bytes: int = 0
     """Writable memory that one process of an item may have; 0: as much as there is."""
+    cgroups: bool = False
+    """Whether each item gets a control group of its own, below the runner's."""
 
 
 class Runner:
@@ -46,7 +49,8 @@ class Runner:
         self._table = Table(config.socket.parent)
         self._loop = Loop()
         environment = environment_of_items(config.environ, config.env_file, config.work_dir)
-        self._spawner = Spawner(environment, os.fsencode(config.work_dir), config.memory_limit_bytes)
+        cgroups = Cgroups.mine() if config.cgroups else None
+        self._spawner = Spawner(environment, os.fsencode(config.work_dir), config.memory_limit_bytes, cgroups)
         self._connections: list[Connection] = []
         self._orphans: dict[int, Item] = {}
         self._stopping = False

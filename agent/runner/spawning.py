@@ -4,6 +4,7 @@ posix_spawn costs a third of fork+exec from Python. It knows no working director
 has one thread, changes its own before each start; everything else here uses descriptors or absolute paths.
 """
 
+import contextlib
 import errno
 import os
 import resource
@@ -11,6 +12,8 @@ import signal
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from agent.runner.cgroups import Cgroup, Cgroups
 
 ARGUMENT_LIMIT_BYTES = 131_071
 """The kernel refuses one argument or variable of 128 KiB or more, its final zero included."""
@@ -37,9 +40,16 @@ class SpawnFailed(Exception):  # noqa: N818 - it is what the exit says: spawn fa
 class Spawner:
     """Starts processes with the node's environment and limits."""
 
-    def __init__(self, environment: Mapping[bytes, bytes], work_dir: bytes, memory_limit_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        environment: Mapping[bytes, bytes],
+        work_dir: bytes,
+        memory_limit_bytes: int = 0,
+        cgroups: Cgroups | None = None,
+    ) -> None:
         self.environment = dict(environment)
         self.work_dir = work_dir
+        self.cgroups = cgroups
         self._found: dict[tuple[bytes, bytes], bytes] = {}
         self._null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._soft_files, self._hard_files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -53,12 +63,13 @@ class Spawner:
         environment: Mapping[str, bytes],
         folders: Sequence[bytes],
         pipes: tuple[int | None, int, int],
+        cgroup: Cgroup | None = None,
     ) -> int:
         """Start `argv` as leader of its own session and process group; return its pid.
 
         `folders` are entered one after the other (so the second may be relative to the first), the first
-        is made when absent; `pipes` are the child's ends of stdin (None: /dev/null), stdout and stderr.
-        Raises SpawnFailed.
+        is made when absent; `pipes` are the child's ends of stdin (None: /dev/null), stdout and stderr;
+        `cgroup` is the one of `cgroups` that it is born in. Raises SpawnFailed.
         """
         if not argv or not argv[0]:
             message = "no command was given"
@@ -77,15 +88,27 @@ class Spawner:
         # Not RLIMIT_AS: programs reserve address space that they never fill.
         resource.setrlimit(resource.RLIMIT_DATA, self._memory_of_items)
         try:
-            return os.posix_spawn(
-                program, list(argv), env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_DEFAULT_SIGNALS
-            )
+            with self._entered(cgroup):
+                return os.posix_spawn(
+                    program,
+                    list(argv),
+                    env,
+                    file_actions=actions,
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=_DEFAULT_SIGNALS,
+                )
         except (OSError, ValueError) as fault:
             self._found.clear()
             raise SpawnFailed(_why(fault, argv, env, program)) from fault
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._hard_files, self._hard_files))
             resource.setrlimit(resource.RLIMIT_DATA, self._own_memory)
+
+    def _entered(self, cgroup: Cgroup | None) -> contextlib.AbstractContextManager[None]:
+        if self.cgroups is None or cgroup is None:
+            return contextlib.nullcontext()
+        return self.cgroups.entered(cgroup)
 
     def _environment(self, added: Mapping[str, bytes]) -> dict[bytes, bytes]:
         env = self.environment
