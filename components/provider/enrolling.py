@@ -98,22 +98,26 @@ class Enroller:
         # It may not have come to use it.
         return (announced, self._inputs["bootstrapHostKey"]) if announced else None
 
-    async def health(self, endpoint: Endpoint) -> Health:
-        """Ask how the node serves, by the way that its `reach` names; raise GaxxError when it does not."""
+    async def health(self, endpoint: Endpoint, *, patience_s: float = 0.0) -> Health:
+        """Ask how the node serves, by the way that its `reach` names; raise GaxxError when it does not.
+
+        `patience_s`: for an sshd that is just reading its settings anew.
+        """
         if self._inputs["reach"] == "direct":
             return await self._probe()
         login = await self._context.blocking(self._certified_login)
-        return await self._context.blocking(self._told_over_ssh, endpoint, login)
-
-    async def _probe(self) -> Health:
-        return await probe(self._known, self._context.trusted_pem, self._inputs)
-
-    def _told_over_ssh(self, endpoint: Endpoint, login: Login) -> Health:
-        with ssh_session.connect(endpoint, login) as session:
-            told = session.call(self._verb("status"))
+        stack = contextlib.ExitStack()
+        session = await self._contact(stack, endpoint, login, patience_s)
+        try:
+            told = await self._context.blocking(session.call, self._verb("status"))
+        finally:
+            await self._context.blocking(stack.close)
         if told["agentFault"]:
             raise NodeError(self._inputs["node"], told["agentFault"])
         return Health(told["machine"], told["manifestSerial"], told["runnerAlive"], (told["sshHostKey"],))
+
+    async def _probe(self) -> Health:
+        return await probe(self._known, self._context.trusted_pem, self._inputs)
 
     async def _enrol(self, endpoint: Endpoint, login: Login, *, patience_s: float, renew_keys: bool = False) -> Result:
         stack = contextlib.ExitStack()

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 
 from components.errors import GaxxError, NodeError, Refused
-from components.provider import announced_keys, manifest, stragglers
+from components.provider import announced_keys, manifest, ssh_session, stragglers
 from components.provider.context import Context
 from components.provider.enrolling import Enroller, Result
 from components.provider.resource import Created, Difference, PartialError, Property, Resource
@@ -195,7 +195,9 @@ class Enrolment(Resource):
         await context.status("asking the agent")
         begin = time.monotonic()
         while True:
-            health = await Enroller(context, inputs).health(_endpoint(inputs, result.host_keys))
+            endpoint = _endpoint(inputs, result.host_keys)
+            # Whoever may log in now is read by sshd starting itself anew: for a moment nobody listens.
+            health = await Enroller(context, inputs).health(endpoint, patience_s=ssh_session.CONNECT_LIMIT_S)
             # An agent whose runner was started anew finds it by itself, and nothing tells us when.
             if health.runner_alive or time.monotonic() - begin > _RUNNER_LIMIT_S:
                 break

@@ -23,7 +23,8 @@ def secrets_of_others(vm: Project, node: Node) -> dict[str, str]:
     token = vm.inventory().principals[0].token
     assert token
     return {
-        "authority": authority.read_text(),
+        # Behind the key is the certificate, which everybody may have.
+        "authority": authority.read_text().partition("-----END PRIVATE KEY")[0],
         "operator's SSH key": (operator / "ssh_ed25519").read_text(),
         "operator's TLS key": (operator / "tls.key").read_text(),
         "passphrase": (vm.home / "passphrase").read_text().strip(),
