@@ -24,7 +24,8 @@ _PREFIXES = range(16, 29)
 _NAME = re.compile(r"[a-z](?:-?[a-z0-9])*")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _GROUP = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
+# To apt a name that ends in - is one to remove.
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9]+)?(?:=[A-Za-z0-9.+:~-]+)?")
 _KEYS = (
     "name",
     "cloud",

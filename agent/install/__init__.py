@@ -4,5 +4,8 @@ __main__.py   the verbs that the root-owned helper calls after it has checked th
 layout.py     where everything lies below the machine's root
 keys.py       the node's own TLS key and SSH host key; private parts never leave
 settings.py   the manifest's settings as files: who may log in, what items see
+packages.py   the declared packages (real machines)
+apt.py        how apt and dpkg are run: no questions, locks waited for
+progress.py   lines for whoever waits
 processes.py  services as plain processes (local nodes)
 """

@@ -26,16 +26,20 @@ def identity(layout: Layout) -> Answer:
 
 
 def apply(layout: Layout) -> Answer:
-    """Bring the verified manifest into force: settings, services, then the SSH host key."""
+    """Bring the verified manifest into force: files and packages, settings, services, then the SSH host key."""
     manifest = json.load(sys.stdin)
     place = _place(layout)
     place.prepare()
+    settings.install_files(layout, manifest)
+    shortage = _install_packages(place, manifest)
+    if shortage and not layout.enrolled.exists():
+        # Nothing serves yet, and what it lacks no item may miss.
+        raise shortage
     new_secrets = settings.install_identity(layout, manifest)
     new_secrets = settings.install_tokens(layout, manifest) or new_secrets
     restart = write(layout.settings / "bundle", manifest["bundle"], 0o644)
     sshd_changed = place.install_access(manifest)
     sshd_changed |= settings.install_forwarding(layout, manifest)
-    settings.install_files(layout, manifest)
     environment_changed = settings.install_environment(layout, manifest, group=place.runner_group)
     previous = layout.in_force()
     listening = ("address", "agentPort", "metricsPort", "slots")
@@ -47,11 +51,22 @@ def apply(layout: Layout) -> Answer:
     write(layout.enrolled, f"{manifest['serial']}\n")
     if switched or sshd_changed:
         place.reload_sshd()
+    if shortage:
+        raise shortage
     return {
         "started": started,
         "sshHostKey": keys.current_host_key(layout),
         "operatorUser": place.operator_user,
     }
+
+
+def _install_packages(place: LocalNode | RealMachine, manifest: settings.Manifest) -> InstallError | None:
+    """What is wrong with the packages: a mirror that is down must keep nobody from being locked out."""
+    try:
+        place.install_packages(manifest)
+    except InstallError as error:
+        return error
+    return None
 
 
 def confirm(layout: Layout) -> Answer:

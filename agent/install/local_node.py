@@ -28,6 +28,9 @@ class LocalNode:
         for folder in (self._layout.work, self._layout.run):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def install_packages(self, manifest: settings.Manifest) -> None:
+        """None: a local node has no packages of its own, and its declaration says so in a notice."""
+
     def install_access(self, manifest: settings.Manifest) -> bool:
         """Install who may log in, which sshd reads at every login; return whether it must read its configuration."""
         settings.install_access(self._layout, manifest, self.operator_user)

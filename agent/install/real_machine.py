@@ -8,7 +8,8 @@ import subprocess
 import sys
 import typing
 
-from agent.install import hardening, units
+from agent.install import hardening, packages, progress, units
+from agent.install.apt import Apt
 from agent.install.layout import InstallError, Layout, write
 from agent.install.settings import Manifest
 from agent.install.system import OPERATOR_USER, last_words, run
@@ -39,6 +40,10 @@ class RealMachine:
     def runner_alive(self) -> bool:
         """Whether the runner runs, or its socket would start it."""
         return self.alive("runner")
+
+    def install_packages(self, manifest: Manifest) -> None:
+        """Install the declared packages, for minutes; raise InstallError when one is not to be had."""
+        packages.install(self._layout, manifest, Apt(progress.say))
 
     def install_access(self, manifest: Manifest) -> bool:
         """Install firewall, logins and limits; return whether sshd must read its configuration anew."""

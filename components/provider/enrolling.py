@@ -10,6 +10,7 @@ import json
 import struct
 import time
 import typing
+from collections.abc import Callable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -31,6 +32,8 @@ CERTIFICATE_VALID_S = 86_400.0
 CONTACT_LIMIT_S = 600.0
 """How long a machine may take from its creation to its first SSH banner (slow emulation included)."""
 CLOUD_INIT_LIMIT_S = 900.0
+APPLY_SILENCE_LIMIT_S = 300.0
+"""Packages take minutes, and say every few seconds how far they are; an apply that was left alone must end first."""
 _POLL_S = 0.5
 
 _bundle_locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -127,7 +130,8 @@ class Enroller:
             built = await self._built(facts)
             await self._push(session, facts, built)
             await self._context.status("exchanging keys")
-            return await self._context.blocking(self._settle, session, built.sha256, renew_keys)
+            say = self._sayer(asyncio.get_running_loop())
+            return await self._context.blocking(self._settle, session, built.sha256, renew_keys, say)
         finally:
             await self._context.blocking(stack.close)
 
@@ -191,7 +195,21 @@ class Enroller:
         data = built.path.read_bytes()
         session.call(self._verb(f"bundle {built.sha256} {len(data)}"), self._signed(data, "gaxx-bundle"))
 
-    def _settle(self, session: Session, sha256: str, renew_keys: bool) -> Result:  # noqa: FBT001 - passed to a thread
+    def _sayer(self, loop: asyncio.AbstractEventLoop) -> Callable[[str], None]:
+        """What a thread may call with the words of the node."""
+
+        def say(words: str) -> None:
+            asyncio.run_coroutine_threadsafe(self._context.status(f"installing packages: {words}"), loop)
+
+        return say
+
+    def _settle(
+        self,
+        session: Session,
+        sha256: str,
+        renew_keys: bool,  # noqa: FBT001 - passed to a thread
+        say: Callable[[str], None],
+    ) -> Result:
         authority = self._context.authority
         request = json.dumps({"node": self._inputs["node"], "renewKeys": renew_keys}).encode()
         identity = session.call(self._verb(f"identity {sha256}"), request)
@@ -222,7 +240,8 @@ class Enroller:
                 },
             ),
         )
-        answer = session.call(self._verb(f"apply {sha256}"), self._signed(body, "gaxx-manifest"))
+        signed = self._signed(body, "gaxx-manifest")
+        answer = session.call(self._verb(f"apply {sha256}"), signed, limit_s=APPLY_SILENCE_LIMIT_S, say=say)
         if answer["sshHostKey"] != identity["sshHostKey"]:
             message = f"{self._inputs['node']}: the node brought another host key into use than it announced"
             raise Refused(message)

@@ -8,9 +8,10 @@ import contextlib
 import dataclasses
 import io
 import json
+import select
 import socket
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import paramiko
 
@@ -18,6 +19,8 @@ from components.errors import NodeError, Refused
 
 CONNECT_LIMIT_S = 15.0
 _CHUNK_BYTES = 1 << 18
+_PROGRESS = b"progress: "
+_SHOWN_LETTERS = 120
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,11 +64,17 @@ class Session:
         self._transport = transport
 
     def call(
-        self, command: str, data: typing.BinaryIO | bytes = b"", *, limit_s: float = 120.0
+        self,
+        command: str,
+        data: typing.BinaryIO | bytes = b"",
+        *,
+        limit_s: float = 120.0,
+        say: Callable[[str], None] | None = None,
     ) -> dict[str, typing.Any]:
         """Run a helper verb with `data` on its standard input; return its JSON answer.
 
-        Raises NodeError with the node's own words when it fails, Refused when the node refuses (exit 2).
+        `limit_s` is how long it may be silent; `say` hears how far it is. Raises NodeError with the node's own words
+        when it fails, Refused when the node refuses (exit 2).
         """
         node = self._endpoint.node
         channel = self._transport.open_session(timeout=CONNECT_LIMIT_S)
@@ -78,8 +87,7 @@ class Session:
                 while chunk := source.read(_CHUNK_BYTES):
                     channel.sendall(chunk)
             channel.shutdown_write()
-            output = b"".join(iter(lambda: channel.recv(_CHUNK_BYTES), b""))
-            errors = b"".join(iter(lambda: channel.recv_stderr(_CHUNK_BYTES), b""))
+            output, errors = _read(channel, limit_s, say or (lambda _: None))
             status = channel.recv_exit_status()
         except (TimeoutError, paramiko.SSHException, OSError, EOFError) as error:
             raise NodeError(node, f"the connection broke during `{_verb(command)}`: {_words(error)}") from error
@@ -138,6 +146,36 @@ def connect(endpoint: Endpoint, login: Login) -> Iterator[Session]:
         yield Session(endpoint, transport)
     finally:
         transport.close()
+
+
+def _read(channel: paramiko.Channel, silence_limit_s: float, say: Callable[[str], None]) -> tuple[bytes, bytes]:
+    """Both streams to their end, without the lines that only say how far it is; these go to `say`."""
+    output, errors = bytearray(), bytearray()
+    rest = b""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    while True:
+        # Readable are data of either stream, and the end.
+        if not poll.poll(silence_limit_s * 1000):
+            message = f"no word for {silence_limit_s:.0f} s"
+            raise TimeoutError(message)
+        ended = channel.eof_received or channel.closed
+        while channel.recv_ready():
+            output += channel.recv(_CHUNK_BYTES)
+        while channel.recv_stderr_ready():
+            *lines, rest = (rest + channel.recv_stderr(_CHUNK_BYTES)).split(b"\n")
+            for line in lines:
+                if line.startswith(_PROGRESS):
+                    say(_shown(line.removeprefix(_PROGRESS)))
+                else:
+                    errors += line + b"\n"
+        if ended:
+            return bytes(output), bytes(errors + rest)
+
+
+def _shown(line: bytes) -> str:
+    """A node's words, fit for a terminal."""
+    return "".join(letter for letter in line.decode(errors="replace") if letter.isprintable())[:_SHOWN_LETTERS]
 
 
 def _verb(command: str) -> str:

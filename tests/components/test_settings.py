@@ -313,6 +313,7 @@ def test_a_longer_ttl_can_be_allowed_aloud() -> None:
         ({"sshCidrs": []}, "sshCidrs", "203.0.113.7/32"),
         ({"packages": ["-o=evil"]}, "packages[0]", "not a Debian package"),
         ({"packages": ["ffmpeg", "a;b"]}, "packages[1]", "not a Debian package"),
+        ({"packages": ["openssh-server-"]}, "packages[0]", "not a Debian package"),
         ({"groups": ["GPU"]}, "groups[0]", "not a group"),
         ({"idle": "45"}, "idle", "no unit"),
         ({"slots": 0}, "slots", "1 to 1024"),
