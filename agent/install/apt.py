@@ -27,7 +27,7 @@ ENVIRONMENT: Mapping[str, str] = types.MappingProxyType(
     }
 )
 """All that a maintainer script sees: nothing of an installer's own."""
-LOCK_LIMIT_S = 900.0
+LOCK_LIMIT_S = 1800.0
 """How long somebody else's apt is waited for: a fresh machine's own may be upgrading everything."""
 _STEP_LIMIT_S = 3600.0
 _LOCK_POLL_S = 2.0

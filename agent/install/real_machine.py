@@ -8,7 +8,7 @@ import subprocess
 import sys
 import typing
 
-from agent.install import hardening, packages, progress, units
+from agent.install import clock, hardening, packages, progress, units, upkeep_units
 from agent.install.apt import Apt
 from agent.install.layout import InstallError, Layout, write
 from agent.install.settings import Manifest
@@ -99,7 +99,24 @@ class RealMachine:
         expires = manifest["expires"]
         self._switch(units.EXPIRE_TIMER_UNIT, units.expire_timer(expires) if expires else "")
         self._switch(units.IDLE_PATH_UNIT, units.idle_path() if manifest.get("idle_s") else "")
+        self._keep_up()
         return started
+
+    def _keep_up(self) -> None:
+        """Clock and security updates: begun here, and waited for by nobody."""
+        clock.switch_on()
+        write(self._layout.root / upkeep_units.APT_SETTINGS, upkeep_units.apt_settings(), 0o644)
+        environment = {"PYTHONPATH": str(self._bundle), "LANG": "C.UTF-8"}
+        texts = {
+            upkeep_units.SERVICE_UNIT: upkeep_units.service(sys.executable, environment),
+            upkeep_units.TIMER_UNIT: upkeep_units.timer(),
+        }
+        changed = {name for name, text in texts.items() if write(self._layout.root / _UNITS / name, text, 0o644)}
+        if changed:
+            run("systemctl", "daemon-reload")
+        if upkeep_units.TIMER_UNIT in changed:
+            run("systemctl", "enable", "--quiet", upkeep_units.TIMER_UNIT)
+            run("systemctl", "restart", upkeep_units.TIMER_UNIT)
 
     def _switch(self, name: str, text: str) -> None:
         """Set what pulls the dead-man switch, set it anew, or take it away."""

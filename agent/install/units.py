@@ -194,7 +194,7 @@ def agent(python: str, environment: typing.Mapping[str, str]) -> str:
         group=WORK_GROUP,
         journal=JOURNAL_GROUP,
         socket=RUNNER_SOCKET_UNIT,
-        environment=_environment(environment),
+        environment=environment_lines(environment),
         python=python,
         drain_s=_DRAIN_S,
         state=STATE,
@@ -208,7 +208,7 @@ def runner(python: str, environment: typing.Mapping[str, str], *, memory_percent
         user=RUNNER_USER,
         group=WORK_GROUP,
         socket=RUNNER_SOCKET_UNIT,
-        environment=_environment(environment),
+        environment=environment_lines(environment),
         python=python,
         drain_s=_DRAIN_S,
         state=STATE,
@@ -239,7 +239,8 @@ def idle_path() -> str:
     return _IDLE_PATH.format(file=END_FILE, unit=EXPIRE_UNIT)
 
 
-def _environment(values: typing.Mapping[str, str]) -> str:
+def environment_lines(values: typing.Mapping[str, str]) -> str:
+    """The lines of a service that hand it these values as they are."""
     return "".join(f'Environment="{name}={_escaped(value)}"\n' for name, value in sorted(values.items()))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from components.authority import BUNDLE_NAMESPACE, MANIFEST_NAMESPACE, Authority
 from components.cloud_table import CLOUDS
-from components.errors import Refused
+from components.errors import NodeError, Refused
 from components.inventory import Node
 from components.provider import ssh_session
 from components.provider.ssh_session import Login, LoginRefusedError
@@ -122,6 +122,28 @@ def test_the_manifest_of_another_node_or_machine_is_refused(standing: Project, n
     ):
         with pytest.raises(Refused, match="the manifest is for"):
             apply(standing, node, manifest, node_access.authority(standing))
+
+
+def test_what_a_long_step_says_of_itself_is_heard_and_is_no_complaint(standing: Project, node: Node) -> None:
+    said: list[str] = []
+    talks = "printf 'progress: 40 %%, Unpacking\\033[31m ffmpeg\\nprogress: 41 %%\\n' >&2"
+    fails = "echo 'no such thing' >&2; exit 1"
+
+    with node_access.session(node, node_access.authority(standing)) as session:
+        assert session.call(f"{talks}; echo '{{}}'", say=said.append) == {}
+        with pytest.raises(NodeError, match=r": no such thing$"):
+            session.call(f"{talks}; {fails}; {talks}")
+
+    # Nothing of a node's reaches a terminal as a command to it.
+    assert said == ["40 %, Unpacking[31m ffmpeg", "41 %"]
+
+
+def test_a_node_that_falls_silent_is_given_up(standing: Project, node: Node) -> None:
+    with (
+        node_access.session(node, node_access.authority(standing)) as session,
+        pytest.raises(NodeError, match="no word for 0 s"),
+    ):
+        session.call("exec sleep 600", limit_s=0.2)
 
 
 def test_items_have_the_limits_of_their_machine_type(standing: Project, node: Node) -> None:
