@@ -51,7 +51,9 @@ def _install(declared: list[str], missing: list[str], fleet: str, apt: Apt, *, r
     options = ("--no-install-recommends", "--allow-downgrades", *(("--fix-broken",) if repair else ()))
     done = apt.get("install", *options, *missing)
     if done.code != 0:
-        raise InstallError(_fault(done, declared, missing, fleet, {**answers.missing, **unreached(done.output)}))
+        fault = _fault(done, declared, missing, fleet, {**answers.missing, **unreached(done.output)})
+        # A repository whose signature does not fit is no mirror that is down.
+        raise InstallError(f"{fault}; apt-get update: {answers.fault}" if answers.fault else fault)
     left = _missing(missing, apt.known())
     if left:
         # apt has ideas of its own about names that no package has (`x+`, `x.`).

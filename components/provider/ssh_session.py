@@ -19,7 +19,8 @@ from components.errors import NodeError, Refused
 
 CONNECT_LIMIT_S = 15.0
 _CHUNK_BYTES = 1 << 18
-_PROGRESS = b"progress: "
+PROGRESS = b"progress: "
+"""How lines begin that only say how far a node is (agent/install/progress.py)."""
 _SHOWN_LETTERS = 120
 
 
@@ -165,8 +166,8 @@ def _read(channel: paramiko.Channel, silence_limit_s: float, say: Callable[[str]
         while channel.recv_stderr_ready():
             *lines, rest = (rest + channel.recv_stderr(_CHUNK_BYTES)).split(b"\n")
             for line in lines:
-                if line.startswith(_PROGRESS):
-                    say(_shown(line.removeprefix(_PROGRESS)))
+                if line.startswith(PROGRESS):
+                    say(_shown(line.removeprefix(PROGRESS)))
                 else:
                     errors += line + b"\n"
         if ended:

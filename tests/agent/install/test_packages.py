@@ -118,6 +118,15 @@ def test_a_mirror_that_does_not_answer_is_named(machine: Machine) -> None:
     assert f"do not: {nowhere} (Could not connect" in refusal
 
 
+def test_a_repository_that_is_not_signed_is_named(machine: Machine) -> None:
+    machine.sources.write_text(machine.sources.read_text().replace("[trusted=yes] ", ""))
+
+    refusal = machine.refusal("probe")
+
+    assert refusal.startswith("packages[0] of fleet demo (probe): no such package in the machine's repositories; apt")
+    assert "does not have a Release file" in refusal
+
+
 def test_a_package_that_cannot_be_fetched_is_not_called_unknown(machine: Machine) -> None:
     vanished = machine.repository.add("vanished")
     vanished.unlink()

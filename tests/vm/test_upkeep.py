@@ -1,7 +1,6 @@
 """What a machine of its own gets from repositories: declared packages in place, the time, security updates.
 
 Everything in the guest is emulated, apt too, and its own upkeep may hold apt's locks meanwhile: limits are in minutes.
-The tests come before those of test_machine.py, the last of which ends the machine.
 """
 
 import re
@@ -13,7 +12,7 @@ from components.inventory import Node
 from tests.apt_repository import Repository, served
 from tests.stack.project import Project
 from tests.vm.conftest import configuration
-from tests.vm.test_machine import inside
+from tests.vm.inside import as_root, inside
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(5400)]
 
@@ -31,7 +30,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
 
 @pytest.fixture(autouse=True)
 def undeclared(vm: Project, node: Node) -> Iterator[None]:
-    """Afterwards the machine is the same one, and its settings are what they were."""
+    """Afterwards nothing is declared any more, and the machine is the same one."""
     yield
     vm.configure("demo", configuration())
     vm.up(limit_s=UP_LIMIT_S)
@@ -78,7 +77,11 @@ def test_an_unknown_package_is_one_clear_error_and_the_next_update_converges(
     assert vm.inventory().nodes[0].machine_id == node.machine_id
 
 
-def test_one_service_keeps_the_time(vm: Project) -> None:
+def test_one_service_keeps_the_time_also_after_somebody_has_switched_it_off(vm: Project) -> None:
+    as_root(vm, "timedatectl set-ntp false")
+    vm.configure("demo", configuration(env={"COLOUR": "teal"}))
+    vm.up(limit_s=UP_LIMIT_S)
+
     services = "systemd-timesyncd chrony ntpsec ntp openntpd"
     states = inside(vm, f"for one in {services}; do systemctl is-enabled $one 2>&1; done").split()
 
