@@ -15,14 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import typing
 
+from components.engine_program import program
 from components.errors import GaxxError, Refused
 from tasks import env, identity
+from tasks.event_log import event_log
 from tasks.inventory import Stack
-from tasks.pulumi_cli import program
 
 Verb = str
 """Pulumi's own: up, preview, destroy."""
@@ -133,14 +133,11 @@ class _Result:
 
 
 def _run(line: collections.abc.Sequence[str], root: pathlib.Path) -> _Result:
-    # The event log tells a refused policy from a failure; the exit code does not. It may hold what is in the
-    # diff: a private file that goes at once.
-    descriptor, events = tempfile.mkstemp(prefix="gaxx-events-")
-    os.close(descriptor)
-    try:
+    # The event log tells a refused policy from a failure; the exit code does not.
+    with event_log() as events:
         # stdout stays the terminal, so that Pulumi draws; stderr passes through us, for the words about locks.
         process = subprocess.Popen(
-            [*line, "--event-log", events], cwd=root, stderr=subprocess.PIPE,
+            [*line, "--event-log", str(events)], cwd=root, stderr=subprocess.PIPE,
             env={**os.environ, "PULUMI_DEBUG_COMMANDS": "1"},  # without it Pulumi denies that it has an event log
         )  # fmt: skip
         tail = _Tail(process)
@@ -148,9 +145,7 @@ def _run(line: collections.abc.Sequence[str], root: pathlib.Path) -> _Result:
         with _ignoring(signal.SIGINT):
             code = process.wait()
         said = tail.finish()
-        return _Result(code, bool(_LOCKED.search(said)), _locks(said), _refusals(pathlib.Path(events)))
-    finally:
-        pathlib.Path(events).unlink(missing_ok=True)
+        return _Result(code, bool(_LOCKED.search(said)), _locks(said), _refusals(events))
 
 
 class _Tail:

@@ -15,9 +15,9 @@ import sys
 import typing
 
 from components import backend, places
+from components.engine_program import program
 from components.errors import GaxxError
 from tasks import identity, inventory, private
-from tasks.pulumi_cli import program
 
 State = typing.Literal["ok", "warn", "fail"]
 OLDEST_ENGINE = (3, 200)

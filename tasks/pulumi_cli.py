@@ -3,8 +3,8 @@
 import collections.abc
 import pathlib
 import subprocess
-import sys
 
+from components.engine_program import program
 from components.errors import GaxxError
 
 
@@ -20,20 +20,6 @@ def pulumi(words: collections.abc.Sequence[str], root: pathlib.Path, *, stdin: b
     if done.returncode != 0:
         raise PulumiError(last_line(done.stderr) or f"pulumi {words[0]} failed with exit code {done.returncode}")
     return done.stdout
-
-
-def program() -> str:
-    """The engine that set-up put beside this Python, else the one on PATH; raise GaxxError when there is none."""
-    beside = pathlib.Path(sys.prefix) / "bin" / "pulumi"
-    if beside.exists():
-        return str(beside)
-    import shutil  # with all its compression a part of every command's start
-
-    found = shutil.which("pulumi")
-    if found is None:
-        message = "pulumi is neither beside this Python nor on PATH"
-        raise GaxxError(message, hint="run `make setup`")
-    return found
 
 
 def last_line(stderr: bytes) -> str:

@@ -22,6 +22,7 @@ PURE = (
     "backend",
     "cloud_table",
     "creation_pace",
+    "engine_program",
     "errors",
     "firewall_rules",
     "fleet_settings",

@@ -8,11 +8,9 @@ it knows them, and those that it does not know are removed before others are mad
 import abc
 import asyncio
 import json
-import pathlib
-import shutil
-import sys
 import typing
 
+from components.engine_program import program
 from components.errors import GaxxError
 from components.provider import standing
 from components.provider.context import Context
@@ -105,14 +103,12 @@ def _unread(reason: str) -> GaxxError:
 
 async def _resources(context: Context) -> list[dict[str, typing.Any]]:
     """What the stack's state knows; raise GaxxError when it cannot be read."""
-    beside = pathlib.Path(sys.prefix) / "bin" / "pulumi"
-    program = str(beside) if beside.exists() else shutil.which("pulumi") or "pulumi"
     # Reading needs no lock: an update that is being made, this one, does not stand in the way.
     words = ("stack", "export", "--stack", context.stack, "--non-interactive")
     try:
         async with asyncio.timeout(_EXPORT_LIMIT_S):
             process = await asyncio.create_subprocess_exec(
-                program,
+                program(),
                 *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,

@@ -11,10 +11,10 @@ import time
 
 from components import backend
 from components.authority import Authority
+from components.engine_program import program
 from components.errors import GaxxError
 from tasks import deploy, identity
 from tasks.inventory import Stack
-from tasks.pulumi_cli import program
 from tasks.rehearsal import copy
 from tasks.rehearsal.service import Rehearsal
 

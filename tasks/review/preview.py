@@ -17,9 +17,10 @@ import typing
 import yaml
 
 from components import places
+from components.engine_program import program
 from components.errors import GaxxError
 from tasks import deploy, env, identity
-from tasks.pulumi_cli import program
+from tasks.event_log import event_log
 from tasks.review import events
 from tasks.review.tree import NOBODY
 
@@ -97,9 +98,7 @@ def preview(
     plan: pathlib.Path | None = None,
 ) -> events.Events:
     """Have the engine preview the project in a folder; raise GaxxError when there is no engine."""
-    descriptor, log = tempfile.mkstemp(prefix="gaxx-events-")
-    os.close(descriptor)
-    line = [program(), "preview", "--stack", stack, "--non-interactive", "--event-log", log, *bench.options]
+    line = [program(), "preview", "--stack", stack, "--non-interactive", *bench.options]
     line += ["--parallel", str(deploy.parallelism(nodes)), "--suppress-outputs", "--suppress-progress"]
     if pack is not None:
         line += ["--policy-pack", str(pack)]
@@ -117,17 +116,16 @@ def preview(
         "PULUMI_SKIP_UPDATE_CHECK": "1",
     }
     try:
-        done = subprocess.run(
-            line, cwd=project, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT_S,
-            check=False,
-        )  # fmt: skip
-        with pathlib.Path(log).open(encoding="utf-8", errors="replace") as file:
-            found = events.read(file)
+        with event_log() as log:
+            done = subprocess.run(
+                [*line, "--event-log", str(log)], cwd=project, env=environment, stdin=subprocess.DEVNULL,
+                capture_output=True, timeout=_LIMIT_S, check=False,
+            )  # fmt: skip
+            with log.open(encoding="utf-8", errors="replace") as file:
+                found = events.read(file)
     except subprocess.TimeoutExpired as error:
         message = f"the preview of {project} took longer than {_LIMIT_S:.0f} s"
         raise GaxxError(message) from error
-    finally:
-        pathlib.Path(log).unlink(missing_ok=True)
     refused = any(violation.level == "mandatory" for violation in found.violations)
     if done.returncode != 0 and not found.errors and not refused:
         said = [text for text in done.stderr.decode(errors="replace").splitlines() if text.strip()]
