@@ -4,21 +4,25 @@ Started by gaxx-upkeep.timer on a real machine, as root; what it says is in the 
 """
 
 import shutil
+import subprocess
 import sys
 
 from agent.install import clock
 from agent.install.apt import ENVIRONMENT, Apt, last_error
 from agent.install.layout import InstallError
+from agent.install.system import run
 from agent.install.upkeep_units import NO_ANSWER_STATUS
 
 _PROGRAM = "unattended-upgrade"
+_DELAYS_POWER_OFF = "unattended-upgrades.service"
+"""Up to half an hour, until an upgrade is done: a machine that is to go, goes."""
 
 
 def main() -> int:
     """Return the exit code: 0 done, 75 where no repository answers, 1 failed."""
     try:
         return keep_up(Apt(lambda _: None))
-    except InstallError as error:
+    except (InstallError, subprocess.TimeoutExpired) as error:
         return _say(str(error), 1)
 
 
@@ -33,6 +37,7 @@ def keep_up(apt: Apt) -> int:
         _install(apt, clock.TIMESYNCD)
     if shutil.which(_PROGRAM, path=ENVIRONMENT["PATH"]) is None:
         _install(apt, "unattended-upgrades")
+    run("systemctl", "disable", "--quiet", "--now", _DELAYS_POWER_OFF, limit_s=600.0)
     done = apt.run(_PROGRAM, "--verbose")
     sys.stdout.write(done.output)
     if done.code != 0:

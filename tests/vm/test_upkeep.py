@@ -37,9 +37,9 @@ def undeclared(vm: Project, node: Node) -> Iterator[None]:
     assert vm.inventory().nodes[0].machine_id == node.machine_id
 
 
-def declare(vm: Project, repository: Repository, *packages: str) -> None:
+def declare(vm: Project, repository: Repository, *packages: str, **more: object) -> None:
     source = {"/etc/apt/sources.list.d/test.list": repository.line(HOST)}
-    vm.configure("demo", configuration(files=source, packages=list(packages)))
+    vm.configure("demo", configuration(files=source, packages=list(packages), **more))
 
 
 def test_a_declared_package_comes_and_goes_in_place(vm: Project, node: Node, repository: Repository) -> None:
@@ -62,13 +62,13 @@ def test_a_declared_package_comes_and_goes_in_place(vm: Project, node: Node, rep
 def test_an_unknown_package_is_one_clear_error_and_the_next_update_converges(
     vm: Project, node: Node, repository: Repository
 ) -> None:
-    declare(vm, repository, "gaxx-probe", "gaxx-nosuch")
+    declare(vm, repository, "gaxx-probe", "gaxx-nosuch", env={"COLOUR": "teal"})
     refused = vm.up(check=None, limit_s=UP_LIMIT_S)
 
     assert refused.code != 0
     assert "packages[1] of fleet demo (gaxx-nosuch): no such package in the machine's repositories" in refused.text
     assert "Traceback" not in refused.text
-    assert inside(vm, "echo serves").strip() == "serves"
+    assert inside(vm, "echo $COLOUR") == "teal\n", "what does not need the package is in force"
 
     declare(vm, repository, "gaxx-probe")
     vm.up(limit_s=UP_LIMIT_S)
@@ -102,3 +102,4 @@ def test_security_updates_come_in_the_background_and_fail_nothing(vm: Project) -
     # 75: no repository answers, where this computer is without internet.
     assert properties["ExecMainStatus"] in {"0", "75"}
     assert properties["Nice"] == "19"
+    assert inside(vm, "systemctl is-enabled unattended-upgrades").strip() != "enabled", "it delays the power-off"
