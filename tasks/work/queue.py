@@ -183,7 +183,7 @@ class LeaseQueue:
     def lease(self, node: str, limit: int, now_s: float) -> list[Grant]:
         """Hand out up to `limit` items to a node: those that came back first, then the next of the input."""
         holder = self.holders[node]
-        if limit <= 0 or not holder.takes_work:
+        if limit <= 0 or not self._may_have(holder, now_s):
             return []
         grants = self._lease_returned(holder, limit, now_s) if self._returned else []
         while len(grants) < limit and self._cursor < self.count:
@@ -196,7 +196,7 @@ class LeaseQueue:
         Only when nothing is pending any more; an item has at most two copies.
         """
         holder = self.holders[node]
-        if limit <= 0 or not holder.takes_work or not self.complete or self._counts[State.PENDING]:
+        if limit <= 0 or not self._may_have(holder, now_s) or not self.complete or self._counts[State.PENDING]:
             return []
         late = [
             (held.leased_at_s, index)
@@ -255,6 +255,10 @@ class LeaseQueue:
         self._copies.clear()
         self._returned.clear()
         self._cursor = self.count
+
+    def _may_have(self, holder: Holder, now_s: float) -> bool:
+        """Who has been silent for so long that its leases are taken back would only lose the same items again."""
+        return holder.takes_work and now_s - holder.heard_s <= self.lease_s
 
     def _set(self, index: int, state: State) -> None:
         self._counts[self._states[index]] -= 1

@@ -44,10 +44,23 @@ def test_a_silent_nodes_leases_go_back_and_a_beat_keeps_them() -> None:
     assert queue.lease("b", 9, 10.5) == [Grant(0, 2), Grant(1, 2)]
 
 
+def test_a_silent_node_is_given_nothing_before_it_is_heard_again() -> None:
+    queue = queue_of(2, "a", "b")
+    leased(queue, "a", 2)
+    for second in range(11, 41):
+        queue.heard("b", second)
+        queue.expire(second)
+        assert leased(queue, "a", 2, second) == [], "it would lose the same items again and again"
+    assert queue.give_up() == []
+    queue.heard("a", 41.0)
+    assert leased(queue, "a", 2, 41.0) == [0, 1]
+
+
 def test_a_late_result_is_accepted_and_the_second_copy_is_called_off() -> None:
     queue = queue_of(1, "a", "b")
     leased(queue, "a", 1)
     queue.expire(11.0)
+    queue.heard("b", 11.0)
     leased(queue, "b", 1, 11.0)
     late = queue.settle("a", 0, Verdict.OK)
     assert (late.effect, late.cancel_at) == (Effect.OK, ("b",))
@@ -244,6 +257,7 @@ class QueueMachine(stateful.RuleBasedStateMachine):
             holder.cordoned = False
         for node in NODES:
             self.queue.release(node)
+            self.queue.heard(node, self.now_s)
         for _ in range(10 * self.queue.count + 10):
             for node in NODES:
                 for grant in self.queue.lease(node, 4, self.now_s):
