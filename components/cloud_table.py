@@ -40,6 +40,8 @@ class CloudDefaults:
     type_example: str
     image_pattern: str
     image_example: str
+    on_this_computer: bool = False
+    """Its machines have loopback addresses: no jump host leads to them."""
     image_files: bool = False
     """Whether an image may also be a path on this computer or a URL with its sha256."""
     user_data_limit_bytes: int = 0
@@ -69,6 +71,7 @@ CLOUDS: dict[Cloud, CloudDefaults] = {
         type_example="small",
         image_pattern=r"host",
         image_example="host",
+        on_this_computer=True,
         types=_SIZES,
     ),
     "qemu": CloudDefaults(
@@ -83,6 +86,7 @@ CLOUDS: dict[Cloud, CloudDefaults] = {
         type_example="small",
         image_pattern=r"[a-z0-9][a-z0-9.-]*[0-9][a-z0-9.-]*",
         image_example="debian-12",
+        on_this_computer=True,
         image_files=True,
         types=_SIZES,
     ),

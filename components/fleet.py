@@ -14,6 +14,7 @@ from components.errors import SettingsError
 from components.firewall import Firewall, parse_fleet
 from components.fleet_node import DeclaredNode, declare_node
 from components.fleet_settings import FleetSettings
+from components.jump_host import JumpHost
 from components.operators import read_operators
 from components.places import stack_key
 from components.settings_reader import Faults, Reader
@@ -59,6 +60,8 @@ class FleetArgs(TypedDict):
     """Who may use it: name, role, sshPublicKey, csr."""
     ttl_s: int | None
     """Seconds from a machine's creation to its expiry; 0: none."""
+    jump_host: str | None
+    """The SSH host to reach the nodes' sshd through: [user@]host[:port]."""
 
 
 class Fleet(pulumi.ComponentResource):
@@ -87,6 +90,8 @@ class Fleet(pulumi.ComponentResource):
             parts = _own_parts(self, args, [fleet.cloud] if fleet.paid else [])
         for notice in source.notices(fleet):
             pulumi.warn(notice, self)
+        if parts.jump_host and fleet.on_this_computer:
+            pulumi.info(f"{fleet.name} is on this computer: it is not reached through {parts.jump_host}", self)
         duration = estimate(fleet.cloud, fleet.nodes)
         if duration:
             pulumi.info(f"{fleet.name}: {duration}", self)
@@ -176,6 +181,8 @@ def _own_parts(fleet: Fleet, args: FleetArgs, clouds: list[str]) -> StackParts:
     """What a fleet that is declared on its own, in any language, brings along itself."""
     faults = Faults()
     operators = read_operators(Reader({"operators": args.get("operators") or []}, faults))
+    if args.get("jump_host"):
+        JumpHost.parse(str(args["jump_host"]))
     if faults.found:
         raise SettingsError(tuple(faults.found))
     root = project_root()
@@ -188,6 +195,7 @@ def _own_parts(fleet: Fleet, args: FleetArgs, clouds: list[str]) -> StackParts:
         sweep=Sweep("sweep", {"stackKey": key, "backendId": backend, "clouds": clouds}, child),
         certificates=declare_certificates(operators, 1, 1, child),
         ttl_s=int(args.get("ttl_s") or 0),
+        jump_host=args.get("jump_host") or "",
     )
 
 
@@ -195,6 +203,6 @@ def _entry(name: str, args: FleetArgs) -> dict[str, object]:
     renamed = {"trusted_cidrs": "trustedCidrs", "ssh_cidrs": "sshCidrs", "private_network": "privateNetwork"}
     entry: dict[str, object] = {"name": name}
     for key, value in args.items():
-        if value is not None and key not in {"operators", "ttl_s"}:
+        if value is not None and key not in {"operators", "ttl_s", "jump_host"}:
             entry[renamed.get(key, key)] = value
     return entry

@@ -15,6 +15,7 @@ from components.declared import BootstrapIdentity, Enrolment
 from components.firewall import Firewall
 from components.fleet_settings import FleetSettings
 from components.ports import Port
+from components.rehearsal import is_loopback
 from components.settings_reader import format_duration
 from components.stack_parts import StackParts
 
@@ -90,7 +91,16 @@ def declare_node(
         enrolled=enrolment.output("enrolled"),
         health=enrolment.output("health"),
     ).apply(_standing)
-    return DeclaredNode(_inventory_node(fleet, index, node, region, tls_name, machine, enrolment), standing)
+    # A document without the word is also for who does not know it yet.
+    way = {"jump_host": _jump_host(parts, machine)} if parts.jump_host else {}
+    return DeclaredNode(_inventory_node(fleet, index, node, region, tls_name, machine, enrolment, way), standing)
+
+
+def _jump_host(parts: StackParts, machine: Machine) -> pulumi.Output[str] | None:
+    """What leads to its sshd: nothing to an address of this computer, a rehearsed machine's too."""
+    if not parts.jump_host:
+        return None
+    return machine.ssh_host.apply(lambda host: "" if is_loopback(host) else parts.jump_host)
 
 
 def _enrolment_inputs(
@@ -140,6 +150,7 @@ def _enrolment_inputs(
         "agentSource": agent_source,
         "keyGeneration": parts.key_generation,
         "enough": fleet.enough if fleet.enough < fleet.nodes else None,
+        "jumpHost": _jump_host(parts, machine),
     }
 
 
@@ -155,7 +166,14 @@ def _standing(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inventory_node(
-    fleet: FleetSettings, index: int, node: str, region: str, tls_name: str, machine: Machine, enrolment: Enrolment
+    fleet: FleetSettings,
+    index: int,
+    node: str,
+    region: str,
+    tls_name: str,
+    machine: Machine,
+    enrolment: Enrolment,
+    way: Mapping[str, pulumi.Output[str] | None],
 ) -> pulumi.Output[dict[str, Any]]:
     """The node as the inventory has it (components.inventory.Node)."""
     return pulumi.Output.all(
@@ -181,6 +199,7 @@ def _inventory_node(
         created=machine.created,
         expires=enrolment.output("expires"),
         agent_build=enrolment.output("agentBuild"),
+        **way,
     )
 
 

@@ -83,6 +83,11 @@ class FleetSettings:
         return CLOUDS[self.cloud].paid
 
     @property
+    def on_this_computer(self) -> bool:
+        """Whether its machines have addresses of this computer."""
+        return CLOUDS[self.cloud].on_this_computer
+
+    @property
     def machine(self) -> MachineType | None:
         """Limits of the machine type where it is one of ours; None for a vendor's."""
         return CLOUDS[self.cloud].types.get(self.type)

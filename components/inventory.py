@@ -8,7 +8,8 @@ import dataclasses
 import json
 import typing
 
-from components.errors import InventoryError
+from components.errors import GaxxError, InventoryError
+from components.jump_host import JumpHost
 
 INVENTORY_VERSION = 1
 Reach = typing.Literal["direct", "ssh"]
@@ -51,6 +52,18 @@ class Node:
     """RFC 3339, UTC; empty where the stack has no TTL."""
     agent_build: str
     """sha256 of the agent bundle that enrolment installed."""
+    jump_host: str = ""
+    """[user@]host[:port] through which its sshd is reached; empty: none."""
+
+    def __post_init__(self) -> None:
+        """Raise GaxxError for a jump host that is none: what it is becomes words of a command."""
+        if self.jump_host:
+            JumpHost.parse(self.jump_host)
+
+    @property
+    def jump(self) -> JumpHost | None:
+        """The jump host; None where its sshd is reached directly."""
+        return JumpHost.parse(self.jump_host) if self.jump_host else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,6 +128,9 @@ class Inventory:
         except (KeyError, TypeError) as error:
             message = f"the inventory lacks or has an unknown field: {error}"
             raise InventoryError(message, hint="run `pulumi up` with this version of gaxx") from error
+        except GaxxError as error:
+            message = f"the inventory has a jump host that is none: {error.message}"
+            raise InventoryError(message) from error
 
 
 T = typing.TypeVar("T")

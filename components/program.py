@@ -56,6 +56,7 @@ def declare(settings: Settings) -> None:
         key_generation=settings.key_generation,
         ttl_s=settings.ttl_s,
         denied_serials=settings.denied_serials,
+        jump_host=settings.jump_host,
     )
     fleets = [
         Fleet(fleet.name, _arguments(fleet), pulumi.ResourceOptions(providers=[provider]), parts=parts)

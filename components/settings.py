@@ -17,7 +17,9 @@ from components.cloud_table import Cloud
 from components.declared_content import FileSpec
 from components.errors import GaxxError, SettingsError
 from components.fleet_settings import FleetSettings, read_fleet
+from components.jump_host import JumpHost
 from components.operators import OperatorSettings, read_operators
+from components.ports import Port
 from components.settings_reader import Faults, Reader, format_duration, parse_duration, shown
 
 __all__ = [
@@ -36,9 +38,6 @@ __all__ = [
 DAY_S = 86400
 _MAX_TTL_S = 7 * DAY_S
 _FLEETS_LIMIT = 32
-_JUMP_HOST = re.compile(
-    r"(?:[A-Za-z_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?"
-)
 _SERIAL = re.compile(r"[0-9a-f]{1,40}")
 
 
@@ -66,7 +65,7 @@ KEYS = (
     Key("deniedSerials", "array", "Serials (hex) of operators' certificates that the nodes refuse."),
     Key("tokenGeneration", "integer", "Raise it to give every operator a new bearer token (default 1)."),
     Key("keyGeneration", "integer", "Raise it to give every node new TLS and SSH host keys (default 1)."),
-    Key("jumpHost", "string", "The SSH host to reach the nodes through: [user@]host[:port]."),
+    Key("jumpHost", "string", "The SSH host to reach the nodes' sshd through: [user@]host[:port]."),
 )
 
 
@@ -89,7 +88,7 @@ class Settings:
     token_generation: int
     key_generation: int
     jump_host: str
-    """[user@]host[:port]; empty: none."""
+    """[user@]host[:port]; empty: none. Fleets on this computer are never reached through it."""
 
     @property
     def paid(self) -> bool:
@@ -119,6 +118,7 @@ def parse_settings(values: Mapping[str, object], *, project: str, stack: str) ->
         key_generation=reader.integer("keyGeneration", 1, minimum=1, maximum=1_000_000),
         jump_host=_jump_host(reader),
     )
+    _require_use(reader, settings)
     _require_for_paid(reader, settings)
     if _authority_declared(reader, "previousAuthorityKey") and not settings.authority_declared:
         reader.add("previousAuthorityKey", "there is no gaxx:authorityKey that takes over from it")
@@ -190,12 +190,19 @@ def _jump_host(reader: Reader) -> str:
     host = reader.text("jumpHost", "")
     if not host:
         return ""
-    match = _JUMP_HOST.fullmatch(host)
-    if match is None or not 0 < int(match.group(1) or 22) < 1 << 16:
-        reader.add("jumpHost", f"{shown(host)} is not [user@]host[:port]; ada@bastion.example.org:22 is")
-    elif match.group(1) == "6060":
-        reader.add("jumpHost", "port 6060 is used nowhere; 22 is usual")
+    try:
+        parsed = JumpHost.parse(host)
+    except GaxxError as error:
+        reader.add("jumpHost", str(error))
+        return ""
+    if parsed.port == Port.PROFILE:
+        reader.add("jumpHost", f"port {parsed.port} is used nowhere; 22 is usual")
     return host
+
+
+def _require_use(reader: Reader, settings: Settings) -> None:
+    if settings.jump_host and settings.fleets and all(fleet.on_this_computer for fleet in settings.fleets):
+        reader.add("jumpHost", "every fleet is on this computer, where no way leads through it; leave it out")
 
 
 def _require_for_paid(reader: Reader, settings: Settings) -> None:

@@ -19,6 +19,8 @@ class StackParts:
     ttl_s: int
     key_generation: int = 1
     denied_serials: tuple[str, ...] = ()
+    jump_host: str = ""
+    """[user@]host[:port] that leads to the sshds of machines elsewhere; empty: none."""
 
 
 def declare_certificates(

@@ -14,9 +14,11 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 
 from components.errors import GaxxError, NodeError
 from components.inventory import Node
+from components.jump_host import TRIES, pause_s
 from tasks import identity, private, ssh
 from tasks.inventory import Found
 
@@ -33,7 +35,8 @@ async def forwarded(found: Found, node: Node) -> collections.abc.AsyncIterator[p
 def _ensure(found: Found, node: Node) -> pathlib.Path:
     folder = _folder()
     # A node made anew has other keys, hence another name here: its old connection is never used for it.
-    who = "|".join((node.tls_name, node.ssh_host, str(node.ssh_port), node.address, *node.ssh_host_keys))
+    way = (node.ssh_host, str(node.ssh_port), *([node.jump_host] if node.jump_host else []))
+    who = "|".join((node.tls_name, *way, node.address, *node.ssh_host_keys))
     name = hashlib.sha256(who.encode()).hexdigest()[:20]
     control, target = folder / f"{name}.c", folder / f"{name}.s"
     with (folder / f"{name}.lock").open("w") as lock:
@@ -79,20 +82,27 @@ def _connect(found: Found, node: Node, control: pathlib.Path, target: pathlib.Pa
         "StreamLocalBindMask": "0177",
         "BatchMode": "yes",
     }
-    line = ["ssh", *ssh.options(ssh.known_hosts(found), node, identity.load())]
-    for name, value in settings.items():
-        line += ["-o", f"{name}={value}"]
-    # ssh stays in the background: a pipe for its words would never end, a file does.
-    with tempfile.NamedTemporaryFile(prefix="gaxx-ssh-") as log:
-        line += ["-f", "-N", "-E", log.name, "-L", f"{target}:{node.address}:{node.agent_port}"]
-        line += ["-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}"]
-        nothing = subprocess.DEVNULL
-        try:
-            done = subprocess.run(
-                line, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, check=False
-            )
-        except FileNotFoundError as error:
-            raise ssh.absent() from error
-        said = log.read().decode(errors="replace")
-    if done.returncode != 0:
-        raise ssh.fault(node, said) if said.strip() else NodeError(node.name, f"ssh ended with {done.returncode}")
+    hosts, operator = ssh.known_hosts(found), identity.load()
+    for tried in range(1, TRIES + 1):
+        # ssh stays in the background: a pipe for its words would never end, a file does.
+        with ssh.Log() as log:
+            line = ["ssh", *ssh.options(hosts, node, operator, jump_log=log.of_jump.name)]
+            for name, value in settings.items():
+                line += ["-o", f"{name}={value}"]
+            line += ["-f", "-N", "-E", log.of_node.name, "-L", f"{target}:{node.address}:{node.agent_port}"]
+            line += ["-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}"]
+            code = _backgrounded(line)
+            if code == 0:
+                return
+            if tried == TRIES or not log.is_dropped():
+                raise log.fault(node) or NodeError(node.name, f"ssh ended with {code}")
+        time.sleep(pause_s(tried))
+
+
+def _backgrounded(line: list[str]) -> int:
+    nothing = subprocess.DEVNULL
+    try:
+        done = subprocess.run(line, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, check=False)
+    except FileNotFoundError as error:
+        raise ssh.absent() from error
+    return done.returncode

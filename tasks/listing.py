@@ -4,6 +4,7 @@ import collections.abc
 import dataclasses
 import datetime as dt
 import json
+import shlex
 import typing
 
 from components.inventory import Inventory, Node
@@ -113,6 +114,7 @@ def as_ssh_config(found: Found, nodes: collections.abc.Sequence[Node]) -> str:
             "    UpdateHostKeys no",
             "    PasswordAuthentication no",
             "    ForwardAgent no",
+            *([f"    ProxyCommand {node.jump.proxy_command()}"] if node.jump else []),
             "",
         ]
     return "\n".join(lines)
@@ -130,8 +132,11 @@ def as_ansible(found: Found, nodes: collections.abc.Sequence[Node]) -> str:
             "ansible_port": node.ssh_port,
             "ansible_user": node.ssh_user,
             "ansible_ssh_private_key_file": str(operator.ssh_key),
-            "ansible_ssh_common_args": (
-                f"-o UserKnownHostsFile={hosts} -o HostKeyAlias={node.tls_name} -o StrictHostKeyChecking=yes"
+            "ansible_ssh_common_args": " ".join(
+                (
+                    f"-o UserKnownHostsFile={hosts} -o HostKeyAlias={node.tls_name} -o StrictHostKeyChecking=yes",
+                    *([f"-o {shlex.quote(f'ProxyCommand={node.jump.proxy_command()}')}"] if node.jump else []),
+                )
             ),
         }
         for node in nodes

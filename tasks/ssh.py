@@ -1,15 +1,18 @@
 """OpenSSH's own client for people: an interactive shell and port forwards, with the inventory's pinned host keys."""
 
 import collections.abc
+import contextlib
 import os
 import pathlib
 import shlex
 import subprocess
 import tempfile
+import typing
 
 from components import places
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
+from components.jump_host import is_dropped
 from tasks import identity, private
 from tasks.inventory import Found
 
@@ -28,8 +31,13 @@ def known_hosts(found: Found) -> pathlib.Path:
     return path
 
 
-def options(hosts: pathlib.Path, node: Node, operator: identity.Operator, *, forward_agent: bool = False) -> list[str]:
-    """The options with which OpenSSH trusts exactly the pinned keys and offers exactly the operator's."""
+def options(
+    hosts: pathlib.Path, node: Node, operator: identity.Operator, *, forward_agent: bool = False, jump_log: str = ""
+) -> list[str]:
+    """The options with which OpenSSH trusts exactly the pinned keys and offers exactly the operator's.
+
+    `jump_log` is a file for what the client that reaches the jump host has to say.
+    """
     settings = {
         "HostKeyAlias": node.tls_name,
         "UserKnownHostsFile": f'"{hosts}"',
@@ -48,6 +56,9 @@ def options(hosts: pathlib.Path, node: Node, operator: identity.Operator, *, for
     if not forward_agent:
         # The user's own agent is not even asked.
         settings["IdentityAgent"] = "none"
+    if node.jump:
+        # Not ProxyJump: it would hand on -F none, and only the user's own settings know the jump host.
+        settings["ProxyCommand"] = node.jump.proxy_command(jump_log)
     # -F none: a user's own ssh_config could send us elsewhere, or weaken the checks.
     line = ["-F", "none"]
     for name, value in settings.items():
@@ -64,8 +75,7 @@ def session(
     """
     extra = [] if command else ["-tt"] if os.isatty(0) else []
     remote = [shlex.join(command)] if command else []
-    options_ = options(known_hosts(found), node, identity.load(), forward_agent=forward_agent)
-    code = _run(node, [*options_, *extra], remote)
+    code = _run(found, node, extra, remote, forward_agent=forward_agent)
     if command and code:
         raise CommandFailed(node.name, code)
 
@@ -73,8 +83,7 @@ def session(
 def tunnel(found: Found, node: Node, local_port: int, remote_host: str, remote_port: int) -> None:
     """Forward 127.0.0.1:local_port to remote_host:remote_port as the node sees it, until Ctrl-C."""
     forward = f"127.0.0.1:{local_port}:{remote_host}:{remote_port}"
-    line = [*options(known_hosts(found), node, identity.load()), "-N", "-o", "ExitOnForwardFailure=yes", "-L", forward]
-    _run(node, line, [])
+    _run(found, node, ["-N", "-o", "ExitOnForwardFailure=yes", "-L", forward], [])
 
 
 class CommandFailed(GaxxError):  # noqa: N818 - reads as what happened
@@ -87,15 +96,53 @@ class CommandFailed(GaxxError):  # noqa: N818 - reads as what happened
         super().__init__(f"{node}: exit {code}")
 
 
-def _run(node: Node, line: collections.abc.Sequence[str], remote: collections.abc.Sequence[str]) -> int:
-    # ssh's own words go to a file: what it says of keys becomes one clear line, and the session's output stays clean.
-    with tempfile.NamedTemporaryFile(prefix="gaxx-ssh-") as log:
-        whole = ["ssh", *line, "-E", log.name, "-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}", *remote]
-        code = _wait(whole)
-        said = log.read().decode(errors="replace")
-    if code == SSH_FAILED and said.strip():
-        raise fault(node, said)
+def _run(
+    found: Found,
+    node: Node,
+    extra: collections.abc.Sequence[str],
+    remote: collections.abc.Sequence[str],
+    *,
+    forward_agent: bool = False,
+) -> int:
+    with Log() as log:
+        line = options(
+            known_hosts(found), node, identity.load(), forward_agent=forward_agent, jump_log=log.of_jump.name
+        )
+        line += [*extra, "-E", log.of_node.name, "-p", str(node.ssh_port), f"{node.ssh_user}@{node.ssh_host}"]
+        code = _wait(["ssh", *line, *remote])
+        if code == SSH_FAILED and (failed := log.fault(node)):
+            raise failed
     return code
+
+
+class Log:
+    """What ssh itself says, in files: of keys it becomes one clear line, and a session's output stays clean.
+
+    A context manager; the files go with it.
+    """
+
+    def __init__(self) -> None:
+        self._files = contextlib.ExitStack()
+
+    def __enter__(self) -> typing.Self:
+        self.of_node = self._files.enter_context(tempfile.NamedTemporaryFile(prefix="gaxx-ssh-"))
+        self.of_jump = self._files.enter_context(tempfile.NamedTemporaryFile(prefix="gaxx-ssh-"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def fault(self, node: Node) -> GaxxError | None:
+        """Say what went wrong; None when ssh has not said."""
+        said, said_of_jump = (file.read().decode(errors="replace") for file in (self.of_node, self.of_jump))
+        # Where the jump host's client failed, the node's knows no more than that nobody came.
+        if node.jump and said_of_jump.strip():
+            return node.jump.fault(node.name, said_of_jump)
+        return fault(node, said) if said.strip() else None
+
+    def is_dropped(self) -> bool:
+        """Whether the jump host hung up for being asked by too many at once."""
+        return is_dropped(pathlib.Path(self.of_jump.name).read_text(errors="replace"))
 
 
 def _wait(line: collections.abc.Sequence[str]) -> int:

@@ -9,9 +9,31 @@ import fabric
 import fabric.config
 import paramiko
 
+from components import jump_socket
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
+from components.jump_host import JumpHost
+from components.jump_socket import JumpSocket
 from tasks import identity, private
+
+
+class _Gateway:
+    """A jump host as Fabric asks for one: a connection that is opened, and whose transport opens channels to nodes.
+
+    Fabric's own kinds will not do: one logs in by paramiko, without the user's settings, the other is never closed.
+    """
+
+    def __init__(self, jump: JumpHost, node: str, connect_timeout_s: float) -> None:
+        self._jump, self._node, self._connect_timeout_s = jump, node, connect_timeout_s
+        self.transport = self
+
+    def open(self) -> None:
+        """There is nothing that several channels share."""
+
+    def open_channel(self, *, kind: str, dest_addr: tuple[str, int], src_addr: tuple[str, int]) -> JumpSocket:
+        """Connect to the node. Raises Refused and NodeError."""
+        del kind, src_addr
+        return jump_socket.opened(self._jump, self._node, *dest_addr, limit_s=self._connect_timeout_s)
 
 
 def connection(node: Node, operator: identity.Operator, *, connect_timeout_s: float) -> fabric.Connection:
@@ -21,6 +43,8 @@ def connection(node: Node, operator: identity.Operator, *, connect_timeout_s: fl
         user=node.ssh_user,
         port=node.ssh_port,
         forward_agent=False,
+        # False, not None: nobody else's configuration may name one.
+        gateway=_Gateway(node.jump, node.name, connect_timeout_s) if node.jump else False,
         connect_timeout=max(1, round(connect_timeout_s)),
         connect_kwargs={
             "pkey": _key(operator),
@@ -47,7 +71,8 @@ def opened(node: Node, operator: identity.Operator, *, connect_timeout_s: float)
     try:
         made.open()
     except Exception as error:
-        made.close()
+        # Not the connection's own close(), which does nothing where none was opened whole.
+        made.client.close()
         raise failure(node, error) from error
     return made
 

@@ -12,8 +12,10 @@ import grpc
 
 from agent.client import own_certificate_fault
 from agent.proto import agent_pb2
-from components.errors import NodeError, Refused
+from components import jump_socket
+from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
+from components.jump_host import JumpHost
 from tasks import failure, identity, listing, reach, words
 from tasks.fanout import fan_out
 from tasks.inventory import Found
@@ -167,6 +169,8 @@ async def _ask_agent(
 
 
 async def _ask_sshd(node: Node, timeout_s: float) -> tuple[str, str]:
+    if node.jump:
+        return await asyncio.to_thread(_ask_sshd_through, node.jump, node, timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(node.ssh_host, node.ssh_port, limit=4096)
@@ -183,6 +187,20 @@ async def _ask_sshd(node: Node, timeout_s: float) -> tuple[str, str]:
         number = getattr(error, "errno", None)
         return "", (os.strerror(number) if number else str(error)).lower()
     # A forwarded port accepts with nobody behind it: only the protocol's own words count.
+    if not line.startswith(_BANNER):
+        return "", "connected, but no SSH banner came"
+    return line.decode(errors="replace").strip(), ""
+
+
+def _ask_sshd_through(jump: JumpHost, node: Node, timeout_s: float) -> tuple[str, str]:
+    try:
+        with jump_socket.opened(jump, node.name, node.ssh_host, node.ssh_port, limit_s=timeout_s) as connected:
+            connected.settimeout(timeout_s)
+            line = connected.makefile("rb").readline(4096)
+    except GaxxError as error:
+        return "", error.message.removeprefix(f"{node.name}: ")
+    except OSError as error:
+        return "", str(error)
     if not line.startswith(_BANNER):
         return "", "connected, but no SSH banner came"
     return line.decode(errors="replace").strip(), ""

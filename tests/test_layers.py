@@ -27,6 +27,8 @@ PURE = (
     "firewall_rules",
     "fleet_settings",
     "inventory",
+    "jump_host",
+    "jump_socket",
     "local_machine",
     "naming",
     "places",

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from components import bundle
 from components.authority import Authority
 from components.errors import NodeError, Refused
+from components.jump_host import JumpHostError
 from components.places import cache_dir
 from components.provider import announced_keys, manifest, ssh_session, stragglers
 from components.provider.agent_probe import PROBE_PRINCIPAL, Health, probe
@@ -31,6 +32,8 @@ CERTIFICATE_VALID_S = 86_400.0
 """A node whose clock is ahead by hours must still let us in, to be mended. The key dies with the connection."""
 CONTACT_LIMIT_S = 600.0
 """How long a machine may take from its creation to its first SSH banner (slow emulation included)."""
+JUMP_LIMIT_S = 20.0
+"""For how long a jump host may be out of use before that is the answer."""
 CLOUD_INIT_LIMIT_S = 900.0
 APPLY_SILENCE_LIMIT_S = 300.0
 """Packages take minutes, and say every few seconds how far they are; an apply that was left alone must end first."""
@@ -139,6 +142,7 @@ class Enroller:
         self, stack: contextlib.ExitStack, endpoint: Endpoint, login: Login, patience_s: float
     ) -> Session:
         deadline = time.monotonic() + patience_s
+        jump_deadline = float("inf")
         while True:
             try:
                 return await self._context.blocking(stack.enter_context, ssh_session.connect(endpoint, login))
@@ -146,7 +150,13 @@ class Enroller:
                 # A machine that boots cannot say when it is done; its first banner is the event.
                 if time.monotonic() > deadline or self._late():
                     raise
-                await asyncio.sleep(_POLL_S)
+                jump_deadline = float("inf")
+            except JumpHostError:
+                # A jump host is not about to boot: one that is not there is a wrong name, and soon said.
+                jump_deadline = min(jump_deadline, time.monotonic() + JUMP_LIMIT_S)
+                if time.monotonic() > min(deadline, jump_deadline) or self._late():
+                    raise
+            await asyncio.sleep(_POLL_S)
 
     async def _facts(self, session: Session) -> Properties:
         deadline = time.monotonic() + CLOUD_INIT_LIMIT_S

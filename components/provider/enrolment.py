@@ -56,6 +56,7 @@ class Enrolment(Resource):
         "idleS": Property("integer", "seconds of idleness to expiry; 0: none", required=False),
         "keyGeneration": Property("integer", "another number is new TLS and SSH host keys", required=False),
         "agentSource": Property("string", "digest of the agent's sources: another one is installed in place"),
+        "jumpHost": Property("string", "[user@]host[:port] that leads to its sshd", required=False),
         "enough": Property(
             "integer", "how many of the fleet's nodes are enough; absent: all are needed, this one too", required=False
         ),
@@ -234,7 +235,7 @@ def _applies(state: Properties, news: Properties) -> bool:
     names = Enrolment.inputs.keys() - Enrolment.asked_once
     changed = {name for name in names if (state.get(name) or None) != (news.get(name) or None)}
     renewed = state["certificateExpires"] - time.time() < RENEW_BEFORE_S
-    return renewed or changed != {"enough"}
+    return renewed or not changed or bool(changed - {"enough", "jumpHost"})
 
 
 def _renews_keys(state: Properties, news: Properties) -> bool:
@@ -246,4 +247,5 @@ def _trusts(state: Properties) -> list[str]:
 
 
 def _endpoint(inputs: Properties, host_keys: tuple[str, ...]) -> Endpoint:
-    return Endpoint(inputs["node"], inputs["sshHost"], inputs["sshPort"], host_keys)
+    jump = inputs.get("jumpHost") or ""
+    return Endpoint(inputs["node"], inputs["sshHost"], inputs["sshPort"], host_keys, jump)

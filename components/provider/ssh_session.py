@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 
 import paramiko
 
+from components import jump_socket
 from components.errors import NodeError, Refused
+from components.jump_host import JumpHost, JumpHostError
 
 CONNECT_LIMIT_S = 15.0
 _CHUNK_BYTES = 1 << 18
@@ -43,6 +45,8 @@ class Endpoint:
     host: str
     port: int
     host_keys: tuple[str, ...]
+    jump_host: str = ""
+    """[user@]host[:port] that leads there; empty: none."""
 
 
 class UnreachableError(NodeError):
@@ -110,13 +114,13 @@ class Session:
 
 @contextlib.contextmanager
 def connect(endpoint: Endpoint, login: Login) -> Iterator[Session]:
-    """Log in; raise UnreachableError, HostKeyChangedError or LoginRefusedError."""
+    """Log in; raise UnreachableError, HostKeyChangedError or LoginRefusedError.
+
+    Raise JumpHostError where the jump host cannot be used, Refused where it does not prove itself.
+    """
     node = endpoint.node
     where = f"{endpoint.host}:{endpoint.port}"
-    try:
-        connection = socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT_LIMIT_S)
-    except OSError as error:
-        raise UnreachableError(node, f"no sshd at {where}: {_words(error)}") from error
+    connection = _connected(endpoint, where)
     transport = paramiko.Transport(connection)
     try:
         options = transport.get_security_options()
@@ -177,6 +181,22 @@ def _read(channel: paramiko.Channel, silence_limit_s: float, say: Callable[[str]
 def _shown(line: bytes) -> str:
     """A node's words, fit for a terminal."""
     return "".join(letter for letter in line.decode(errors="replace") if letter.isprintable())[:_SHOWN_LETTERS]
+
+
+def _connected(endpoint: Endpoint, where: str) -> socket.socket:
+    if not endpoint.jump_host:
+        try:
+            return socket.create_connection((endpoint.host, endpoint.port), timeout=CONNECT_LIMIT_S)
+        except OSError as error:
+            raise UnreachableError(endpoint.node, f"no sshd at {where}: {_words(error)}") from error
+    try:
+        jump = JumpHost.parse(endpoint.jump_host)
+        return jump_socket.opened(jump, endpoint.node, endpoint.host, endpoint.port, limit_s=CONNECT_LIMIT_S)
+    except JumpHostError:
+        raise
+    except NodeError as error:
+        words = error.message.removeprefix(f"{endpoint.node}: ")
+        raise UnreachableError(endpoint.node, f"no sshd at {where}: {words}") from error
 
 
 def _verb(command: str) -> str:

@@ -238,6 +238,7 @@ def test_all_faults_of_a_file_are_told_at_once_with_their_paths() -> None:
         ({"jumpHost": "a b"}, "jumpHost", "[user@]host[:port]"),
         ({"jumpHost": "bastion:99999"}, "jumpHost", "[user@]host[:port]"),
         ({"jumpHost": "bastion:6060"}, "jumpHost", "6060 is used nowhere"),
+        ({"jumpHost": "bastion"}, "jumpHost", "every fleet is on this computer"),
         ({"authorityKey": "hello"}, "authorityKey", "PEM"),
         ({"authorityKey": ["x"]}, "authorityKey", "encrypted text"),
         ({"allowedRegions": ["nl-ams", "nl-ams"]}, "allowedRegions[1]", "listed twice"),

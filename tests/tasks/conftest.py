@@ -1,5 +1,6 @@
 """One standing stack of three nodes for all tests that do not break it."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Iterator
@@ -10,10 +11,9 @@ from tests.conftest import GUARDED, GUARDED_PREFIXES
 from tests.tasks.fleet import Fleet, fleet
 
 
-@pytest.fixture(scope="session")
-def standing_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Three nodes with agents and sshds, started once; the tests that use it break nothing."""
-    base = tmp_path_factory.mktemp("fleet")
+@contextlib.contextmanager
+def person(base: pathlib.Path) -> Iterator[pytest.MonkeyPatch]:
+    """Somebody whose home lies in `base`, for stacks that outlive one test; undo it once the stack is up."""
     with pytest.MonkeyPatch.context() as patch:
         # The environment of the single tests does not exist yet: this one is as bare.
         for name in list(os.environ):
@@ -31,16 +31,28 @@ def standing_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             ("XDG_RUNTIME_DIR", runtime),
         ):
             patch.setenv(variable, str(folder))
-        with fleet(base, 3, sshd=True) as made:
-            patch.undo()
-            yield made
+        yield patch
+
+
+def enter(made: Fleet, patch: pytest.MonkeyPatch) -> None:
+    """Be who has made the stack."""
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        patch.setenv(name, made.environ[name])
+
+
+@pytest.fixture(scope="session")
+def standing_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three nodes with agents and sshds, started once; the tests that use it break nothing."""
+    base = tmp_path_factory.mktemp("fleet")
+    with person(base) as patch, fleet(base, 3, sshd=True) as made:
+        patch.undo()
+        yield made
 
 
 @pytest.fixture
 def three(standing_fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     """The standing stack, seen from its own home, with its inventory as it was made."""
-    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
-        monkeypatch.setenv(name, standing_fleet.environ[name])
+    enter(standing_fleet, monkeypatch)
     before = standing_fleet.known
     yield standing_fleet
     standing_fleet.rewrite(before)

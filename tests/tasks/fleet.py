@@ -39,6 +39,8 @@ class Machine:
 
     node: Node
     folder: pathlib.Path
+    inside: tuple[str, ...] = ()
+    """What goes before a command for it to be run where the node is."""
     agent: "subprocess.Popen[bytes] | None" = None
     sshd: "subprocess.Popen[bytes] | None" = None
 
@@ -62,7 +64,7 @@ class Machine:
         }
         with (folder / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(
-                [sys.executable, "-m", "agent"], cwd=folder, env=environ, stdin=subprocess.DEVNULL,
+                [*self.inside, sys.executable, "-m", "agent"], cwd=folder, env=environ, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -91,6 +93,8 @@ class Fleet:
     stack: Stack
     environ: dict[str, str]
     """Of a program that shall see this stack."""
+    seen_from: tuple[str, ...] = ()
+    """What goes before such a program, to be run where its user is."""
 
     def rewrite(self, changed: Inventory) -> None:
         """Put another inventory into the cache."""
@@ -100,13 +104,15 @@ class Fleet:
     def gaxx(self, *argv: str, stdin: bytes = b"", timeout_s: float = 60) -> "subprocess.CompletedProcess[bytes]":
         """Run the program as a user would, in the project."""
         return subprocess.run(
-            [sys.executable, "-m", "tasks.cli.main", *argv],
+            [*self.seen_from, sys.executable, "-m", "tasks.cli.main", *argv],
             cwd=self.root, env=self.environ, input=stdin, capture_output=True, timeout=timeout_s, check=False,
         )  # fmt: skip
 
 
 @contextlib.contextmanager
-def fleet(tmp_path: pathlib.Path, count: int, *, sshd: bool = False, slots: int = 2) -> Iterator[Fleet]:
+def fleet(
+    tmp_path: pathlib.Path, count: int, *, sshd: bool = False, slots: int = 2, inside: tuple[str, ...] = ()
+) -> Iterator[Fleet]:
     """Start `count` nodes and yield their stack; nothing of them is left afterwards."""
     root = tmp_path / "project"
     root.mkdir()
@@ -123,13 +129,14 @@ def fleet(tmp_path: pathlib.Path, count: int, *, sshd: bool = False, slots: int 
         machines: dict[str, Machine] = {}
         for index in range(1, count + 1):
             machine = _machine(tmp_path, f"{subnet}.{index}", index, slots=slots)
+            machine.inside = inside
             stack.callback(_stop, machine)
             if sshd:
                 _start_sshd(machine, operator)
             _start_agent(machine, authority, me)
             machines[machine.node.name] = machine
         for machine in machines.values():
-            until(functools.partial(_answers, machine.node.address, AGENT_PORT))
+            until(functools.partial(_answers, machine, AGENT_PORT))
         where = stack_named(STACK, start=root)
         known = Inventory(
             project="gaxx",
@@ -228,17 +235,21 @@ def _start_sshd(machine: Machine, operator: identity.Operator) -> None:
     assert program, "OpenSSH's sshd is needed"
     with (folder / "log").open("ab") as log:
         machine.sshd = subprocess.Popen(
-            [program, "-D", "-e", "-f", folder / "config"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
+            [*machine.inside, program, "-D", "-e", "-f", folder / "config"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     key = " ".join((folder / "host_key.pub").read_text().split()[:2])
     machine.node = dataclasses.replace(machine.node, ssh_host_keys=(key,))
-    until(lambda: _answers(machine.node.address, SSH_PORT))
+    until(lambda: _answers(machine, SSH_PORT))
 
 
-def _answers(address: str, port: int) -> bool:
+def _answers(machine: Machine, port: int) -> bool:
+    if machine.inside:
+        program = f"import socket; socket.create_connection(({machine.node.address!r}, {port}), timeout=1)"
+        asked = [*machine.inside, sys.executable, "-c", program]
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
     try:
-        with socket.create_connection((address, port), timeout=1):
+        with socket.create_connection((machine.node.address, port), timeout=1):
             return True
     except OSError:
         return False
