@@ -43,7 +43,7 @@ test-engine: setup ## the real engine, sshd and agents
 test-clouds: setup ## both vendors' clouds, rehearsed on this machine
 	$(PYTEST) -m 'clouds and not soak'
 
-image: setup ## the image `debian-12` of the qemu cloud, from Debian's packages; minutes, once, as root
+image: setup ## the image `debian-12` of the qemu cloud and a root of Debian 13, from Debian's packages; minutes, once, as root
 	@$(VENV)/python -m tools.image
 
 test-vm: image ## virtual machines

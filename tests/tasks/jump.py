@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 
 from tests.stack.mount_space import mount_space
+from tests.stack.network_space import network_space
 
 
 @dataclasses.dataclass
@@ -77,7 +78,7 @@ def jump_host(base: pathlib.Path, home: pathlib.Path, root: pathlib.Path) -> Ite
                for line in entries]  # fmt: skip
     (folder / "passwd").write_text("\n".join(changed) + "\n")
     with contextlib.ExitStack() as stack:
-        inside = stack.enter_context(_network())
+        inside = stack.enter_context(network_space())
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         address, port = listener.getsockname()
         made = Jump(address, port, folder, ssh, inside)
@@ -85,20 +86,6 @@ def jump_host(base: pathlib.Path, home: pathlib.Path, root: pathlib.Path) -> Ite
         stack.enter_context(_served(made, listener))
         made.know()
         yield made
-
-
-@contextlib.contextmanager
-def _network() -> Iterator[tuple[str, ...]]:
-    script = "ip link set lo up && echo ready && exec cat"
-    with subprocess.Popen(
-        ["unshare", "--net", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        try:
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == "ready\n", "the network is prepared"
-            yield ("nsenter", "--net", f"--target={holder.pid}", "--")
-        finally:
-            holder.communicate()
 
 
 @contextlib.contextmanager
