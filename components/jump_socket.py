@@ -52,8 +52,16 @@ class JumpSocket(socket.socket):
         """What the client said, which has hung up: it is about to end, and says why before it does."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_LIMIT_S)
+        return self.said_so_far()
+
+    def said_so_far(self) -> str:
+        """What the client has said until now."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
+
+    def has_ended(self) -> bool:
+        """Whether the client has ended."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         """Close it, and end the client."""

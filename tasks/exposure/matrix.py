@@ -13,7 +13,7 @@ from components.inventory import Node
 from components.settings import Settings
 from tasks import failure, identity, reach
 from tasks.captured import CallFailedError, captured
-from tasks.exposure import expected, probe, standing
+from tasks.exposure import expected, probe, standing, through
 from tasks.exposure.expected import Asked
 from tasks.fanout import fan_out
 from tasks.inventory import Found
@@ -133,7 +133,7 @@ async def ask(
     request = {"authority": found.inventory.authority_certificate, "timeout_s": timeout_s}
     sources, outside = await asyncio.gather(
         standing.seen_as(found, nodes),
-        probe.ask({**request, "targets": [one for node in nodes for one in _targets(node, node.ssh_host, asked)]}),
+        _ask_from_here(nodes, request, asked),
     )
     peers = standing.peers(nodes)
     by_name = {node.name: node for node in nodes}
@@ -158,6 +158,19 @@ async def ask(
         tuple(fault for _, fault in inside if fault),
         tuple(node.name for node in nodes if node.name not in peers),
     )
+
+
+async def _ask_from_here(
+    nodes: collections.abc.Sequence[Node], request: Record, asked: dict[str, tuple[Asked, ...]]
+) -> list[Record]:
+    """Ask from where this computer's connections come from, as the nodes see them."""
+    behind = {node.name: node for node in nodes if node.jump}
+    targets = [one for node in nodes for one in _targets(node, node.ssh_host, asked)]
+    direct, jumped = await asyncio.gather(
+        probe.ask({**request, "targets": [one for one in targets if one["node"] not in behind]}),
+        through.ask(behind, request, [one for one in targets if one["node"] in behind]),
+    )
+    return [*direct, *jumped]
 
 
 def _targets(node: Node, address: str, asked: dict[str, tuple[Asked, ...]]) -> list[Record]:

@@ -173,6 +173,31 @@ def test_status_asks_agents_and_sshds_through_it(behind: Behind) -> None:
     assert all(line["ssh_banner"].startswith("SSH-2.0-") for line in said)
 
 
+def test_exposure_is_asked_from_the_jump_host_whom_the_rules_let_in(behind: Behind) -> None:
+    path = behind.fleet.root / "stacks/Pulumi.demo.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("config:\n  gaxx:fleets:\n    - {name: demo, nodes: 2}\n")
+    silent = "import socket,sys; s=socket.create_server((sys.argv[1], 7777)); print(flush=True); sys.stdin.read()"
+    line = [*behind.jump.inside, sys.executable, "-c", silent, behind.fleet.known.nodes[0].address]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as listener:
+        assert listener.stdout is not None
+        listener.stdout.readline()
+        answer = behind.fleet.gaxx("status", "--exposure", "--json", "--timeout", "0.5", "--ports", "7777")
+        listener.communicate()
+    path.unlink()
+
+    cells = [json.loads(line) for line in answer.stdout.splitlines()]
+    here = {(cell["node"], cell["port"]): cell["answer"] for cell in cells if cell["asker"] == "here"}
+    assert here == {
+        **{(node, port): "answers" for node in ("demo-1", "demo-2") for port in (SSH_PORT, 8088, 9091)},
+        **{(node, 6060): "refused" for node in ("demo-1", "demo-2")},
+        ("demo-1", 7777): "silent",
+        ("demo-2", 7777): "refused",
+    }
+    assert answer.returncode == 3
+    assert [line for line in answer.stderr.splitlines() if b"demo-1: 7777 must not be open from here" in line]
+
+
 def test_the_provider_logs_in_through_it(behind: Behind) -> None:
     assert json.loads(behind.provider("""echo '{"ran": "there"}'""")) == {"ran": "there"}
 
@@ -282,6 +307,16 @@ def test_the_provider_tells_the_jump_hosts_faults_from_the_nodes(behind: Behind)
     behind.change(ssh_port=SSH_PORT, jump_host="127.0.0.1:1")
     said = behind.provider()
     assert said.startswith("JumpHostError 5 demo-1: the jump host 127.0.0.1:1: connection refused")
+
+
+@pytest.mark.parametrize("command", ["echo {}", "exit 1"])
+def test_no_client_outlives_a_connection(behind: Behind, command: str) -> None:
+    behind.provider(command)
+    behind.fleet.gaxx("run", "--via", "ssh", "--", "true")
+    behind.change(ssh_host_keys=(OTHER_KEY,))
+    behind.provider(command)
+    behind.fleet.gaxx("run", "--via", "ssh", "--", "true")
+    assert [line for line in remains.processes(str(behind.jump.ssh.parent)) if " -W " in line] == []
 
 
 def test_no_client_outlives_a_provider_that_is_killed(behind: Behind) -> None:
