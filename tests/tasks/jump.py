@@ -58,8 +58,11 @@ class Jump:
 
 
 @contextlib.contextmanager
-def jump_host(base: pathlib.Path, home: pathlib.Path, root: pathlib.Path) -> Iterator[Jump]:
-    """Serve one; its user, whose home is `home`, has a key for it and knows its own. Programs are run in `root`."""
+def jump_host(base: pathlib.Path, home: pathlib.Path, root: pathlib.Path, *, apart: bool = True) -> Iterator[Jump]:
+    """Serve one; its user, whose home is `home`, has a key for it and knows its own. Programs are run in `root`.
+
+    Without `apart` it is in this computer's own network.
+    """
     folder, ssh = base / "jump", home / ".ssh"
     folder.mkdir()
     ssh.mkdir(mode=0o700)
@@ -78,7 +81,7 @@ def jump_host(base: pathlib.Path, home: pathlib.Path, root: pathlib.Path) -> Ite
                for line in entries]  # fmt: skip
     (folder / "passwd").write_text("\n".join(changed) + "\n")
     with contextlib.ExitStack() as stack:
-        inside = stack.enter_context(network_space())
+        inside = stack.enter_context(network_space()) if apart else ()
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         address, port = listener.getsockname()
         made = Jump(address, port, folder, ssh, inside)
