@@ -103,6 +103,22 @@ class JumpHost:
         A plain NodeError: the jump host is well, and nobody answers behind it.
         """
         lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("debug")]
+        refused = self._refusal(node, lines)
+        if refused:
+            return refused
+        for match in map(_BEYOND.fullmatch, lines):
+            if match and match["kind"] == "connect failed":
+                return NodeError(node, f"{(match['words'] or match['kind']).lower()} (from the jump host {self})")
+            if match:
+                message = f"the jump host {self} does not lead on to it: {match['kind']}"
+                return JumpHostError(node, message, hint="its sshd needs AllowTcpForwarding and PermitOpen for it")
+        if not lines:
+            return NodeError(node, f"no answer in time (through the jump host {self})")
+        own = [line for line in lines if _OWN.match(line)] or lines[-1:]
+        return JumpHostError(node, f"the jump host {self}: {_words(own[0])}")
+
+    def _refusal(self, node: str, lines: list[str]) -> Refused | None:
+        """Whether somebody did not prove themselves: the jump host to us, or we to it."""
         if any("HOST IDENTIFICATION HAS CHANGED" in line for line in lines):
             message = f"{node}: the host key of the jump host {self} is not the one that your known_hosts has"
             return Refused(message, hint="somebody may be in between; ask whoever runs it before you trust the new one")
@@ -115,14 +131,7 @@ class JumpHost:
         if denied:
             message = f"{node}: the jump host {self} does not let us in: {_words(denied[-1])}"
             return Refused(message, hint=f"`ssh-add -l` tells which keys are offered; does `{self.by_hand}` work?")
-        for match in map(_BEYOND.fullmatch, lines):
-            if match and match["kind"] == "connect failed":
-                return NodeError(node, f"{(match['words'] or match['kind']).lower()} (from the jump host {self})")
-            if match:
-                message = f"the jump host {self} does not lead on to it: {match['kind']}"
-                return JumpHostError(node, message, hint="its sshd needs AllowTcpForwarding and PermitOpen for it")
-        own = [line for line in lines if _OWN.match(line)] or lines[-1:]
-        return JumpHostError(node, f"the jump host {self}: {_words(own[0]) if own else 'no answer in time'}")
+        return None
 
 
 def is_dropped(said: str) -> bool:

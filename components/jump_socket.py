@@ -13,7 +13,7 @@ import time
 import typing
 
 from components import jump_host
-from components.errors import GaxxError, NodeError
+from components.errors import GaxxError
 from components.jump_host import JumpHost
 
 _END_LIMIT_S = 2.0
@@ -99,4 +99,4 @@ def opened(jump: JumpHost, node: str, host: str, port: int, *, limit_s: float) -
         if tried == jump_host.TRIES or not jump_host.is_dropped(said):
             raise jump.fault(node, said)
         time.sleep(jump_host.pause_s(tried))
-    raise NodeError(node, f"no answer in time (through the jump host {jump})")
+    raise jump.fault(node, "")

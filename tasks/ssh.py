@@ -135,8 +135,8 @@ class Log:
     def fault(self, node: Node) -> GaxxError | None:
         """Say what went wrong; None when ssh has not said."""
         said, said_of_jump = (file.read().decode(errors="replace") for file in (self.of_node, self.of_jump))
-        # Where the jump host's client failed, the node's knows no more than that nobody came.
-        if node.jump and said_of_jump.strip():
+        if node.jump and "exchange" in said:
+            # The node has not said a word: why, only the jump host's client can tell.
             return node.jump.fault(node.name, said_of_jump)
         return fault(node, said) if said.strip() else None
 

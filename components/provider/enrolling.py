@@ -38,6 +38,8 @@ CLOUD_INIT_LIMIT_S = 900.0
 APPLY_SILENCE_LIMIT_S = 300.0
 """Packages take minutes, and say every few seconds how far they are; an apply that was left alone must end first."""
 _POLL_S = 0.5
+_BEHIND_POLL_S = 2.0
+"""Each question is a log-in at the jump host."""
 
 _bundle_locks: dict[tuple[str, str], asyncio.Lock] = {}
 _bundles: dict[tuple[str, str], bundle.Bundle] = {}
@@ -156,7 +158,7 @@ class Enroller:
                 jump_deadline = min(jump_deadline, time.monotonic() + JUMP_LIMIT_S)
                 if time.monotonic() > min(deadline, jump_deadline) or self._late():
                     raise
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_BEHIND_POLL_S if endpoint.jump_host else _POLL_S)
 
     async def _facts(self, session: Session) -> Properties:
         deadline = time.monotonic() + CLOUD_INIT_LIMIT_S

@@ -104,7 +104,7 @@ def test_a_file_for_its_words_may_be_called_anything() -> None:
             JumpHostError,
             "does not lead on to it: administratively prohibited",
         ),
-        ("", JumpHostError, "no answer in time"),
+        ("", NodeError, "no answer in time (through the jump host ada@bastion.example.org:2022)"),
     ],
 )
 def test_what_ssh_says_becomes_one_line_that_names_who_is_to_blame(
