@@ -40,6 +40,8 @@ _OPTIONS = {
     "ConnectTimeout": str(CONNECT_LIMIT_S),
     "ServerAliveInterval": "15",
 }
+_DEAF = ("sh", "-c", 'trap "" INT; exec "$0" "$@"')
+"""It ends with the client that it serves: ended before that one, it would be what went wrong."""
 _BEYOND = re.compile(r"channel \d+: open failed: (?P<kind>[^:]+)(?:: (?P<words>.*))?")
 _OWN = re.compile(r"ssh: |kex_|Connection |banner exchange")
 """How the client's own words begin, which a banner of the jump host's may come before."""
@@ -83,9 +85,12 @@ class JumpHost:
         return self._line(f"[{host}]:{port}", log_level)
 
     def proxy_command(self, log: str = "") -> str:
-        """The same as OpenSSH's ProxyCommand, whatever host it is for; `log` is where it says what is wrong."""
+        """The same as OpenSSH's ProxyCommand, whatever host it is for.
+
+        `log` is where it says what is wrong to one of our own programs, which a Ctrl-C of the terminal's is for, too.
+        """
         words = self._line("[%h]:%p", "INFO", log.replace("%", "%%"))
-        return shlex.join(words)
+        return shlex.join([*_DEAF, *words] if log else words)
 
     def _line(self, target: str, log_level: str, log: str = "") -> list[str]:
         line = ["ssh", "-T", *(["-E", log] if log else [])]

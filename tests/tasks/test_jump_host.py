@@ -1,6 +1,5 @@
 """Nodes that nothing but a jump host leads to: every verb gets there, and nobody else's jump host is believed."""
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -148,22 +147,23 @@ def test_a_shell_goes_through_it_with_no_agent_of_the_user_on_the_node(behind: B
     assert (answer.returncode, answer.stdout, answer.stderr) == (3, b"none\n", b"gaxx: demo-2: exit 9\n")
 
 
-def test_a_tunnel_goes_through_it(behind: Behind) -> None:
+def test_a_tunnel_goes_through_it_until_ctrl_c(behind: Behind) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     address = behind.fleet.known.nodes[0].address
     line = [*behind.jump.user_space, sys.executable, "-m", "tasks.cli.main", "tunnel", "demo-1"]
     process = subprocess.Popen(
-        [*line, f"{port}:{address}:{SSH_PORT}"], env=behind.fleet.environ,
+        [*line, f"{port}:{address}:{SSH_PORT}"], env=behind.fleet.environ, start_new_session=True,
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-    try:
-        until(lambda: _banner(port).startswith(b"SSH-2.0-"))
-    finally:
-        for pid in (*remains.descendants(process.pid), process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
-        process.communicate(timeout=20)
+    until(lambda: _banner(port).startswith(b"SSH-2.0-"))
+
+    # As a terminal does it: to all of them.
+    os.killpg(process.pid, signal.SIGINT)
+
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.count(b"\n")) == (0, 1), said
+    until(lambda: not _clients(behind))
 
 
 def test_status_asks_agents_and_sshds_through_it(behind: Behind) -> None:
@@ -316,7 +316,7 @@ def test_no_client_outlives_a_connection(behind: Behind, command: str) -> None:
     behind.change(ssh_host_keys=(OTHER_KEY,))
     behind.provider(command)
     behind.fleet.gaxx("run", "--via", "ssh", "--", "true")
-    assert [line for line in remains.processes(str(behind.jump.ssh.parent)) if " -W " in line] == []
+    assert _clients(behind) == []
 
 
 def test_no_client_outlives_a_provider_that_is_killed(behind: Behind) -> None:
@@ -329,6 +329,10 @@ def test_no_client_outlives_a_provider_that_is_killed(behind: Behind) -> None:
     process.kill()
     process.communicate()
     until(lambda: not pathlib.Path(f"/proc/{client}").exists())
+
+
+def _clients(behind: Behind) -> list[str]:
+    return [line for line in remains.processes(str(behind.jump.ssh.parent)) if " -W " in line]
 
 
 def _banner(port: int) -> bytes:
