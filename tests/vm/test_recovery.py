@@ -1,6 +1,7 @@
 """What goes wrong with a machine while it works: it comes back by itself or by `pulumi up`, and nothing is lost."""
 
 import json
+import os
 import pathlib
 import shlex
 import time
@@ -78,19 +79,25 @@ def test_a_killed_service_is_started_anew_and_its_items_are_done(vm: Project, ma
     assert "MainPID=0" not in after
 
 
-def test_a_full_disk_fails_what_needs_room_says_so_and_is_over_with_it(vm: Project, node: Node) -> None:
+def test_a_full_disk_fails_what_needs_room_says_so_and_is_over_with_it(
+    vm: Project, node: Node, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "sent.bin").write_bytes(os.urandom(4096))
     most = "$(($(df --output=avail -B 1M . | tail -n 1) - 64))M"
     filled = inside(vm, f"fallocate -l {most} most; {{ cat /dev/zero > rest; }} 2>&1; df --output=avail . | tail -n 1")
     assert "No space left" in filled
 
-    refused = vm.gaxx("put", "-n", node.name, "Pulumi.yaml", check=None)
+    refused = vm.gaxx("put", "-n", node.name, str(tmp_path / "sent.bin"), check=None)
     status = vm.gaxx("status", "-n", node.name).stdout
 
     assert refused.code == 3
     assert "no space left on the node" in refused.stderr
     assert " 0 B " in status
+    # What cannot be kept there is done by the other one.
+    mapped = vm.gaxx("map", "--json", "--", "echo", "{}", stdin="".join(f"{index}\n" for index in range(20)))
+    assert json.loads(mapped.stdout.splitlines()[-1])["ok"] == 20
     inside(vm, "rm most rest")
-    vm.gaxx("put", "Pulumi.yaml")
+    vm.gaxx("put", str(tmp_path / "sent.bin"))
     vm.up(limit_s=900)
     is_well(vm)
 
