@@ -8,6 +8,9 @@ import pathlib
 import re
 import subprocess
 
+from tools.image.build import RELEASE
+from tools.image.debian import MIRROR
+
 FOLDER = "/var/lib/gaxx/work/as-root"
 """Where the script is put, and its output taken from a named pipe `out`."""
 _UNITS = {
@@ -31,6 +34,9 @@ def make(image: pathlib.Path, target: pathlib.Path) -> None:
         (target / name).write_text(text)
         commands.append(f"write {target / name} {folder}/{name}")
     commands.append(f"symlink {folder}/multi-user.target.wants/as-root.path {folder}/as-root.path")
+    # Emulated, the security updates of a day take minutes that no test has.
+    (target / "sources.list").write_text(f"deb {MIRROR} {RELEASE} main\n")
+    commands += ["rm /etc/apt/sources.list", f"write {target}/sources.list /etc/apt/sources.list"]
     (target / "commands").write_text("".join(f"{command}\n" for command in commands))
     # It says what failed, and ends with 0 all the same.
     said = _run("debugfs", "-w", "-f", str(target / "commands"), str(raw))

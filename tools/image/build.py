@@ -7,7 +7,7 @@ import pathlib
 import shutil
 
 from components.places import image_folder
-from tools.image.debian import bootstrap, digest, is_made, made_whole, require, run, say
+from tools.image.debian import MIRROR, bootstrap, digest, is_made, made_whole, require, run, say
 from tools.machine import Need
 
 NAME = "debian-12"
@@ -31,6 +31,7 @@ PACKAGES = (
     "kmod",
     "procps",
     "systemd-timesyncd",
+    "unattended-upgrades",
 )
 DISK_MIB = 3072
 MASKED = (
@@ -53,6 +54,7 @@ cloud_final_modules: [scripts-user, final-message]
 FILES = {
     "etc/fstab": "/dev/vda / ext4 defaults,discard 0 1\n",
     "etc/hostname": "node\n",
+    "etc/apt/sources.list": f"deb {MIRROR} {RELEASE} main\ndeb {MIRROR}-security {RELEASE}-security main\n",
     "etc/cloud/cloud.cfg.d/90-gaxx.cfg": _CLOUD_CFG,
     "etc/network/interfaces": "auto lo\niface lo inet loopback\nsource /etc/network/interfaces.d/*\n",
     # cloud-init's own waiting and key scan take longer under emulation than all else.
