@@ -35,7 +35,9 @@ class Need:
     def met(self) -> bool:
         """Whether it is there, whoever brought it."""
         if self.file:
-            return any(pathlib.Path(name).exists() for name in (self.file, os.environ.get("SSL_CERT_FILE", "")) if name)
+            # Whose certificates lie elsewhere says so in the environment.
+            elsewhere = os.environ.get("SSL_CERT_FILE", "") if self.package == "ca-certificates" else ""
+            return any(pathlib.Path(name).exists() for name in (self.file, elsewhere) if name)
         if self.module:
             return importlib.util.find_spec(self.module) is not None
         return shutil.which(self.command, path=f"{os.environ.get('PATH', os.defpath)}:{SBIN}") is not None

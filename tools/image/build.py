@@ -7,6 +7,7 @@ import pathlib
 import shutil
 
 from components.places import image_folder
+from tools.image import debian
 from tools.image.debian import MIRROR, bootstrap, digest, is_made, made_whole, require, run, say
 from tools.machine import Need
 
@@ -61,7 +62,7 @@ FILES = {
     "etc/apt/apt.conf.d/90-gaxx": 'APT::Install-Recommends "false";\n',
 }
 NEEDS = (
-    Need("debootstrap", command="debootstrap"),
+    *debian.NEEDS,
     Need("e2fsprogs", command="mkfs.ext4"),
     Need("genisoimage", command="genisoimage"),
     Need("qemu-system-x86", command="qemu-system-x86_64"),

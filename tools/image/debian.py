@@ -17,6 +17,13 @@ from collections.abc import Iterator, Sequence
 from tools.machine import Need, install
 
 MIRROR = "http://deb.debian.org/debian"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+NEEDS = (
+    Need("debootstrap", command="debootstrap"),
+    Need("debian-archive-keyring", file=KEYRING),
+    Need("gpgv", command="gpgv"),
+)
+"""What installing a release takes. The last two are on any Debian; without them debootstrap would check no signature."""
 
 
 class ImageError(Exception):
@@ -67,7 +74,8 @@ def require(needs: Sequence[Need]) -> None:
 def bootstrap(root: pathlib.Path, release: str, packages: Sequence[str]) -> None:
     """Install a release with these packages into a folder. Raise ImageError."""
     say(f"installing Debian {release} ({len(packages)} packages and what they need); a few minutes")
-    run("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", release, str(root), MIRROR)
+    options = ["--variant=minbase", f"--include={','.join(packages)}", f"--keyring={KEYRING}", "--force-check-gpg"]
+    run("debootstrap", *options, release, str(root), MIRROR)
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     shutil.rmtree(root / "var/cache/apt/archives")

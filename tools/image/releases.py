@@ -8,11 +8,9 @@ import pathlib
 import shutil
 
 from components.places import image_folder
-from tools.image.debian import bootstrap, digest, is_made, made_whole, require
-from tools.machine import Need
+from tools.image.debian import NEEDS, bootstrap, digest, is_made, made_whole, require
 
 PACKAGES = ("openssh-server", "nftables", "cloud-init", "python3", "python3-cffi-backend", "sudo")
-NEEDS = (Need("debootstrap", command="debootstrap"),)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
