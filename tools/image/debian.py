@@ -23,7 +23,7 @@ NEEDS = (
     Need("debian-archive-keyring", file=KEYRING),
     Need("gpgv", command="gpgv"),
 )
-"""What installing a release takes. The last two are on any Debian; without them debootstrap would check no signature."""
+"""What installing a release takes. The last two are on any Debian; without them no signature would be checked."""
 
 
 class ImageError(Exception):
