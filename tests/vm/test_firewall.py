@@ -22,7 +22,7 @@ SERVICES = {22: "ssh", 8088: "tls", 9091: "tls", 6060: "none"}
 TRUSTED = ("192.0.2.50", "fe80::50")
 STRANGER = ("192.0.2.99", "fe80::99")
 SILENCE_S = 5.0
-SILENCE_OF_ALL_S = 2.0
+SILENCE_OF_ALL_S = 1.0
 
 
 def declared() -> dict[str, object]:

@@ -28,13 +28,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
         yield made
 
 
-@pytest.fixture(autouse=True)
-def undeclared(vm: Project, node: Node) -> Iterator[None]:
-    """Afterwards nothing is declared any more, and the machine is the same one."""
+@pytest.fixture(scope="module", autouse=True)
+def undeclared(vm: Project) -> Iterator[None]:
+    """Afterwards nothing is declared any more, and the machines are the same ones."""
+    before = [node.machine_id for node in vm.inventory().nodes]
     yield
     vm.configure("demo", configuration())
     vm.up(limit_s=UP_LIMIT_S)
-    assert vm.inventory().nodes[0].machine_id == node.machine_id
+    assert [node.machine_id for node in vm.inventory().nodes] == before
 
 
 def declare(vm: Project, repository: Repository, *packages: str, **more: object) -> None:
