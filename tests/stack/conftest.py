@@ -1,6 +1,7 @@
 """Projects with the real engine: one a test where it breaks things, one a module where it does not."""
 
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +29,11 @@ def standing(bundles: pathlib.Path) -> Iterator[Project]:
         made.create("demo", fleet(3))
         made.up()
         yield made
+
+
+@pytest.fixture
+def gate() -> Iterator[pathlib.Path]:
+    """A file that the last items wait for: where the nodes' account sees it."""
+    with tempfile.TemporaryDirectory(prefix="gaxx-gate-") as folder:
+        pathlib.Path(folder).chmod(0o755)
+        yield pathlib.Path(folder) / "open"

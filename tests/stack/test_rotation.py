@@ -6,8 +6,6 @@ import os
 import pathlib
 import shlex
 import signal
-import tempfile
-from collections.abc import Iterator
 
 import pytest
 
@@ -44,14 +42,6 @@ def authority_of(project: Project, inventory: Inventory) -> pathlib.Path:
     name = authority_file(inventory.backend_id, inventory.project, inventory.stack).name
     (path,) = project.private.rglob(name)
     return path
-
-
-@pytest.fixture
-def gate() -> Iterator[pathlib.Path]:
-    """A file that the last items wait for: where the nodes' account sees it."""
-    with tempfile.TemporaryDirectory(prefix="gaxx-gate-") as folder:
-        pathlib.Path(folder).chmod(0o755)
-        yield pathlib.Path(folder) / "open"
 
 
 def test_a_new_authority_takes_over_under_a_running_map_and_no_item_fails(up: Project, gate: pathlib.Path) -> None:

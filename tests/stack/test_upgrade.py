@@ -4,8 +4,6 @@ import json
 import pathlib
 import shlex
 import shutil
-import tempfile
-from collections.abc import Iterator
 
 import pytest
 
@@ -29,14 +27,6 @@ def clone(project: Project) -> Project:
     shutil.copy(ROOT / "uv.lock", project.folder)
     shutil.copy(ROOT / "pyproject.toml", project.folder)
     return project
-
-
-@pytest.fixture
-def gate() -> Iterator[pathlib.Path]:
-    """A file that the last items wait for: where the nodes' account sees it."""
-    with tempfile.TemporaryDirectory(prefix="gaxx-gate-") as folder:
-        pathlib.Path(folder).chmod(0o755)
-        yield pathlib.Path(folder) / "open"
 
 
 def test_another_agent_comes_in_place_under_a_running_map_and_no_item_fails(clone: Project, gate: pathlib.Path) -> None:
