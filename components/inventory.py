@@ -9,7 +9,9 @@ import json
 import typing
 
 from components.errors import GaxxError, InventoryError
-from components.jump_host import JumpHost
+
+if typing.TYPE_CHECKING:
+    from components.jump_host import JumpHost
 
 INVENTORY_VERSION = 1
 Reach = typing.Literal["direct", "ssh"]
@@ -57,13 +59,16 @@ class Node:
 
     def __post_init__(self) -> None:
         """Raise GaxxError for a jump host that is none: what it is becomes words of a command."""
-        if self.jump_host:
-            JumpHost.parse(self.jump_host)
+        _ = self.jump
 
     @property
-    def jump(self) -> JumpHost | None:
+    def jump(self) -> "JumpHost | None":
         """The jump host; None where its sshd is reached directly."""
-        return JumpHost.parse(self.jump_host) if self.jump_host else None
+        if not self.jump_host:
+            return None
+        from components.jump_host import JumpHost  # most commands start without
+
+        return JumpHost.parse(self.jump_host)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
