@@ -25,6 +25,9 @@ COLUMNS = ("node", "state", "agent", "sshd", "load", "memory free", "disk free",
 _BANNER = b"SSH-"
 
 
+_DISK_FULL_BYTES = 1 << 20
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
     """What one node answered; a fault of "" means that it, its runner and its sshd are alive."""
@@ -41,7 +44,7 @@ class Status:
 
     @property
     def state(self) -> str:
-        """One word: ok, draining, runner-dead, agent-dead, agent-broken, sshd-dead, dead, refused."""
+        """One word: ok, draining, disk-full, runner-dead, agent-dead, agent-broken, sshd-dead, dead, refused."""
         if self.info is None:
             answers = {Ending.REFUSED: "refused", Ending.ERROR: "agent-broken"}
             return answers.get(self.agent_ending, "agent-dead" if self.ssh_banner else "dead")
@@ -49,6 +52,8 @@ class Status:
             return "sshd-dead"
         if not self.info.runner_alive:
             return "runner-dead"
+        if self.info.disk_total_bytes and self.info.disk_free_bytes < _DISK_FULL_BYTES:
+            return "disk-full"
         return "draining" if self.info.draining else "ok"
 
     @property
@@ -60,6 +65,7 @@ class Status:
             "dead": f"the machine is dead: neither agent ({self.agent_error}) nor sshd ({self.ssh_error}) answers",
             "agent-dead": f"the agent is dead ({self.agent_error}); sshd answers",
             "sshd-dead": f"sshd is dead ({self.ssh_error}); the agent answers",
+            "disk-full": "the disk is full: it takes no run and no file; `gaxx run` still removes what fills it",
             "runner-dead": "the runner is dead, nothing can be executed; agent and sshd answer",
         }
         return sentences.get(self.state, "")

@@ -88,11 +88,12 @@ def test_a_full_disk_fails_what_needs_room_says_so_and_is_over_with_it(
     assert "No space left" in filled
 
     refused = vm.gaxx("put", "-n", node.name, str(tmp_path / "sent.bin"), check=None)
-    status = vm.gaxx("status", "-n", node.name).stdout
+    status = vm.gaxx("status", "-n", node.name, check=5)
 
     assert refused.code == 3
     assert "no space left on the node" in refused.stderr
-    assert " 0 B " in status
+    assert "disk-full" in status.stdout
+    assert "the disk is full" in status.stderr
     # What cannot be kept there is done by the other one.
     mapped = vm.gaxx("map", "--json", "--", "echo", "{}", stdin="".join(f"{index}\n" for index in range(20)))
     assert json.loads(mapped.stdout.splitlines()[-1])["ok"] == 20
