@@ -72,6 +72,8 @@ TimeoutStopSec={drain_s}
 Restart=always
 RestartSec=1
 WatchdogSec=60
+# Where memory ends, items go and not who speaks for the machine.
+OOMScoreAdjust=-500
 ReadWritePaths={state}
 {closed}PrivateUsers=yes
 ProtectControlGroups=yes

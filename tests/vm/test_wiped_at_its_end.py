@@ -24,7 +24,7 @@ def test_idle_it_ends_early_and_busy_at_its_ttl_and_both_wipe_their_secrets_firs
     own = {node.name: as_root(vm, "cat /etc/gaxx/tls/node.key; sync", node.name) for node in (busy, idle)}
     assert disk.holds(vm, idle, {"key": own[idle.name]}, tmp_path) == {"key"}
     before = {node.name: hypervisor.pid(vm, node) for node in (busy, idle)}
-    vm.configure("demo", {**configuration(idle="60s"), "ttl": f"{int(age_s) + 210}s"})
+    vm.configure("demo", {**configuration(idle="60s"), "ttl": f"{int(age_s) + 280}s"})
     vm.up(limit_s=600)
 
     with vm.started("gaxx", "run", "-n", busy.name, "--", "sleep", "1000") as running:
