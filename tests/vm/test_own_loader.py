@@ -18,6 +18,8 @@ NEEDS = (
     Need("syslinux", command="syslinux"),
     Need("syslinux-common", file="/usr/lib/syslinux/mbr/mbr.bin"),
 )
+# Here: a test has folders of its own.
+PARTS = image_folder("debian-12")
 MIB = 1 << 20
 BOOT_MIB = 64
 # Nothing tells it where its user-data is: cloud-init finds the seed by its label.
@@ -38,10 +40,9 @@ def run(*argv: str, stdin: str = "") -> str:
 
 def make(target: pathlib.Path) -> None:
     """Put the image `debian-12` behind a boot sector, a loader and a partition table: a qcow2 file at `target`."""
-    parts = image_folder("debian-12")
     folder = target.parent
     root = folder / "root.raw"
-    run("qemu-img", "convert", "-O", "raw", str(parts / "disk.qcow2"), str(root))
+    run("qemu-img", "convert", "-O", "raw", str(PARTS / "disk.qcow2"), str(root))
     (folder / "fstab").write_text("/dev/vda2 / ext4 defaults,discard 0 1\n")
     (folder / "commands").write_text(f"rm /etc/fstab\nwrite {folder}/fstab /etc/fstab\n")
     run("debugfs", "-w", "-f", str(folder / "commands"), str(root))
@@ -50,7 +51,7 @@ def make(target: pathlib.Path) -> None:
         file.truncate(BOOT_MIB * MIB)
     run("mkfs.vfat", str(boot))
     (folder / "syslinux.cfg").write_text(LOADER)
-    files = (folder / "syslinux.cfg", parts / "vmlinuz", parts / "initrd.img")
+    files = (folder / "syslinux.cfg", PARTS / "vmlinuz", PARTS / "initrd.img")
     run("mcopy", "-i", str(boot), *map(str, files), "::")
     run("syslinux", "--install", str(boot))
     disk = folder / "disk.raw"
