@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 import pulumi
 
-from components import bundle, naming
+from components import bundle, left_out, naming
 from components.backend import backend_id, current_backend_url, project_root
 from components.clouds import cloud
 from components.clouds.base import Network, NetworkRequest
@@ -12,7 +12,7 @@ from components.creation_pace import estimate
 from components.declared import Quorum, Sweep
 from components.errors import SettingsError
 from components.firewall import Firewall, parse_fleet
-from components.fleet_node import DeclaredNode, declare_node
+from components.fleet_node import DeclaredNode, declare_node, leave_out
 from components.fleet_settings import FleetSettings
 from components.jump_host import JumpHost
 from components.operators import read_operators
@@ -109,8 +109,11 @@ class Fleet(pulumi.ComponentResource):
         )
         networks = _networks(self, fleet, parts)
         agent_source = bundle.source_digest()
+        without = left_out.of_fleet(fleet)
         nodes = [
-            declare_node(self, fleet, index, parts, firewall, networks, agent_source)
+            leave_out(node)
+            if (node := naming.node_name(fleet.name, index)) in without
+            else declare_node(self, fleet, index, parts, firewall, networks, agent_source)
             for index in range(1, fleet.nodes + 1)
         ]
         self._settle(fleet, parts, nodes)

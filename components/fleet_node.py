@@ -96,6 +96,12 @@ def declare_node(
     return DeclaredNode(_inventory_node(fleet, index, node, region, tls_name, machine, enrolment, way), standing)
 
 
+def leave_out(node: str) -> DeclaredNode:
+    """Declare nothing: the fleet goes on without the node."""
+    standing = {"node": node, "machineId": "", "enrolled": False, "reason": f"{node}: this update leaves it out"}
+    return DeclaredNode(pulumi.Output.from_input({"name": node}), pulumi.Output.from_input(standing))
+
+
 def _jump_host(parts: StackParts, machine: Machine) -> pulumi.Output[str] | None:
     """What leads to its sshd: nothing to an address of this computer, a rehearsed machine's too."""
     if not parts.jump_host:

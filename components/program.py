@@ -10,6 +10,7 @@ import typing
 import pulumi
 from pulumi.runtime.resource import register_resource_outputs
 
+from components import left_out
 from components.authority import Authority
 from components.backend import backend_id, current_backend_url, ensure_own_id, project_root
 from components.clouds import cloud
@@ -43,6 +44,7 @@ def declare(settings: Settings) -> None:
         pulumi.warn("the backend lies inside this clone, which is then the only thing that knows of the machines")
     key = stack_key(backend, settings.project, settings.stack)
     _require_possible(settings)
+    left_out.require_known(settings.fleets)
     # Who may use it comes first: a stack without operators must not leave an authority behind.
     operators = settings.operators or (_embedded_operator(settings),)
     provider = _provider(settings, backend)

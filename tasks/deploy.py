@@ -1,7 +1,8 @@
 """`up`, `preview`, `down`: plain Pulumi on this terminal, and help where Pulumi leaves one alone.
 
 Pulumi does everything; added are the stack, a parallelism fit for the fleet, the difference between a failure
-and a refused policy, and what to do about the lock that a killed Pulumi leaves behind.
+and a refused policy, another try where `enough` machines are left when a cloud refused one, and what to do about the
+lock that a killed Pulumi leaves behind.
 """
 
 import collections.abc
@@ -18,9 +19,10 @@ import sys
 import threading
 import typing
 
+from components import left_out
 from components.engine_program import program
 from components.errors import GaxxError, Refused
-from tasks import env, identity
+from tasks import doing_without, env, identity
 from tasks.event_log import event_log
 from tasks.inventory import Stack
 
@@ -81,8 +83,9 @@ def deploy(
 ) -> None:
     """Run `pulumi VERB` for `stack` on this terminal, with `extra` arguments.
 
-    A lock whose holder is dead is cancelled when `confirm` agrees, and the verb run again, once. Raise Refused
-    when a mandatory policy said no, GaxxError when Pulumi failed otherwise.
+    A lock whose holder is dead is cancelled when `confirm` agrees, and the verb run again, once. An `up` in which a
+    cloud made no machine for some nodes is tried without them, as long as their fleets have enough. Raise Refused when
+    a mandatory policy said no, GaxxError when Pulumi failed otherwise.
     """
     env.prepare(env.chosen())
     identity.ensure()
@@ -92,6 +95,8 @@ def deploy(
     result = _run(line, stack.root)
     if result.locked and _cancel(stack, result.locks, confirm):
         result = _run(line, stack.root)
+    if verb == "up" and not any(word.startswith("--plan") for word in extra):
+        result = _with_enough(stack, line, result)
     if result.code == 0:
         return
     if result.refusals:
@@ -101,6 +106,34 @@ def deploy(
     raise GaxxError(message)
 
 
+def _with_enough(stack: Stack, line: collections.abc.Sequence[str], result: "_Result") -> "_Result":
+    """Try again without the machines that could not be made, while there are enough: each time fewer are left."""
+    without = frozenset(left_out.named())
+    while result.code != 0 and (wanted := doing_without.spared(_fleets(stack), result.failures, without)):
+        without = wanted
+        _say(doing_without.sentence(without))
+        result = _run(line, stack.root, {left_out.VARIABLE: ",".join(sorted(without))})
+        if result.code == 0:
+            _remove_leftovers(stack)
+    return result
+
+
+def _remove_leftovers(stack: Stack) -> None:
+    from tasks.reap import leftovers
+
+    try:
+        for done in leftovers.remove(stack, _say):
+            if done.outcome == "failed":
+                _say(f"{done.what} was not deleted: {done.why}; `gaxx reap` does it")
+    except GaxxError as error:
+        _say(f"what the failed creates may have left was not looked for: {error}; `gaxx reap` does")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"gaxx: {text}\n")
+    sys.stderr.flush()
+
+
 def parallelism(nodes: int) -> int:
     """How many resources Pulumi handles at once: Pulumi's own default is made for clouds that do the waiting."""
     return min(256, max(16, 3 * nodes))
@@ -108,15 +141,22 @@ def parallelism(nodes: int) -> int:
 
 def node_count(stack: Stack) -> int:
     """How many nodes the stack file declares; 0 when it cannot be read (Pulumi will say why)."""
+    try:
+        return sum(int(str(fleet.get("nodes", 1))) for fleet in _fleets(stack))
+    except (AttributeError, ValueError):
+        return 0
+
+
+def _fleets(stack: Stack) -> list[collections.abc.Mapping[str, object]]:
+    """The fleets as the stack file has them, unchecked; none when it cannot be read."""
     import yaml
 
     path = stack_file(stack.root, stack.name)
     try:
         config = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("config", {})
-        fleets = config.get(f"{stack.project}:fleets", [])
-        return sum(int(fleet.get("nodes", 1)) for fleet in fleets)
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError):
-        return 0
+        return list(config.get(f"{stack.project}:fleets", []))
+    except (OSError, yaml.YAMLError, AttributeError, TypeError):
+        return []
 
 
 def stack_file(root: pathlib.Path, stack: str) -> pathlib.Path:
@@ -130,22 +170,28 @@ class _Result:
     locked: bool
     locks: tuple[Lock, ...]
     refusals: tuple[str, ...]
+    failures: tuple[doing_without.Failure, ...]
 
 
-def _run(line: collections.abc.Sequence[str], root: pathlib.Path) -> _Result:
+def _run(
+    line: collections.abc.Sequence[str], root: pathlib.Path, more: collections.abc.Mapping[str, str] | None = None
+) -> _Result:
     # The event log tells a refused policy from a failure; the exit code does not.
     with event_log() as events:
         # stdout stays the terminal, so that Pulumi draws; stderr passes through us, for the words about locks.
         process = subprocess.Popen(
             [*line, "--event-log", str(events)], cwd=root, stderr=subprocess.PIPE,
-            env={**os.environ, "PULUMI_DEBUG_COMMANDS": "1"},  # without it Pulumi denies that it has an event log
+            # Without this Pulumi denies that it has an event log.
+            env={**os.environ, "PULUMI_DEBUG_COMMANDS": "1", **(more or {})},
         )  # fmt: skip
         tail = _Tail(process)
         # Ctrl-C reaches Pulumi by itself, which then ends gently, or at the second at once.
         with _ignoring(signal.SIGINT):
             code = process.wait()
         said = tail.finish()
-        return _Result(code, bool(_LOCKED.search(said)), _locks(said), _refusals(events))
+        return _Result(
+            code, bool(_LOCKED.search(said)), _locks(said), _refusals(events), doing_without.failures(events)
+        )
 
 
 class _Tail:

@@ -29,6 +29,7 @@ PURE = (
     "inventory",
     "jump_host",
     "jump_socket",
+    "left_out",
     "local_machine",
     "naming",
     "places",

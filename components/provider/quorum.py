@@ -66,6 +66,8 @@ class Quorum(Resource):
     async def _removed(self, context: Context, inputs: Properties, node: Properties) -> str:
         """Delete the machine of a node that is of no use; say what was done. The next refresh finds it gone."""
         machine_id = node["machineId"]
+        if not machine_id:
+            return "It has no machine"
         if inputs["cloud"] in {"local", "qemu"}:
             await context.blocking(Machine.of(inputs["stackKey"], node["node"], machine_id).remove)
             return f"Its machine {machine_id} was deleted"

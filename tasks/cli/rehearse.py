@@ -27,7 +27,7 @@ def rehearse_command(*, port: int, speed: str, faults: str, seed: int, stack: st
     Prints the exports that lead Pulumi there, and serves until Ctrl-C; then every machine is removed.
     With --stack, runs preview, up, COMMAND on every node (default: true), an empty preview and destroy of a copy of
     that stack, on a backend that is thrown away; exit 0 when all went well and nothing was left.
-    Faults: 429, 500, create-500, slow-boot, never-boot, mute, late-delete, disorder.
+    Faults: 429, 500, create-500, no-capacity, slow-boot, never-boot, mute, late-delete, disorder.
     """
     from tasks.rehearsal import session
     from tasks.rehearsal.faults import Faults, parse

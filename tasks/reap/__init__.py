@@ -6,4 +6,5 @@ computer      what lies on this computer, node folders      (components.local_ma
 verdicts      which of it is over, idle, forgotten, foreign: pure
 survey        all of it together; changes nothing
 removal       what a survey condemned is destroyed or deleted
+leftovers     of one stack, what a failed create left: after an update that went on without it
 """

@@ -41,9 +41,7 @@ def remove(survey: Survey, say: Say) -> list[Done]:
     done = [_destroyed(survey, stack, say) for stack in survey.condemned]
     order = {kind: number for number, kind in enumerate(KINDS)}
     # A destroy takes the stack's orphans with it: then they are gone at another look.
-    done += [
-        _deleted(survey, thing, say) for thing in sorted(survey.orphans, key=lambda thing: order[thing.found.kind])
-    ]
+    done += [delete(survey, thing, say) for thing in sorted(survey.orphans, key=lambda thing: order[thing.found.kind])]
     return done + _tidied(survey, say)
 
 
@@ -71,7 +69,8 @@ def _certain(question: str, *, certain: bool) -> bool:
     return certain
 
 
-def _deleted(survey: Survey, thing: Judged, say: Say) -> Done:
+def delete(survey: Survey, thing: Judged, say: Say) -> Done:
+    """Delete something at its vendor, which says once more that it is ours."""
     what = name_of(thing)
     api = vendor(thing.cloud)
     if api is None:

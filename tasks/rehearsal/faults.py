@@ -7,12 +7,15 @@ import typing
 
 from components.errors import GaxxError
 
-Name = typing.Literal["429", "500", "create-500", "slow-boot", "never-boot", "mute", "late-delete", "disorder"]
+Name = typing.Literal[
+    "429", "500", "create-500", "no-capacity", "slow-boot", "never-boot", "mute", "late-delete", "disorder"
+]
 
 NAMES: dict[Name, str] = {
     "429": "a call is refused as one too many",
     "500": "a call fails and does nothing",
     "create-500": "a create fails and yet creates",
+    "no-capacity": "an instance is refused, and none is made",
     "slow-boot": "an instance takes much longer to boot",
     "never-boot": "an instance never boots",
     "mute": "an instance runs, and nothing in it answers",

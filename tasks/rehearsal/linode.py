@@ -83,6 +83,8 @@ class Linode:
     async def _create(self, request: Request) -> Response:
         wanted = await body(request)
         order = linode_orders.instance(self.store, wanted)
+        if self.edge.faults.strikes("no-capacity"):
+            raise ApiError(400, "No open slots for this plan!")
         instance = self.store.create(order, **self.edge.faults.boot())
         instance.label = instance.label or f"linode{instance.id}"
         instance.attributes["device"] = self.store.number()

@@ -81,6 +81,8 @@ class Vultr:
 
     async def _create(self, request: Request) -> Response:
         order = vultr_orders.instance(self.store, await body(request))
+        if self.edge.faults.strikes("no-capacity"):
+            raise ApiError(400, "Plan is not available in the selected region")
         instance = self.store.create(order, **self.edge.faults.boot())
         self._life.begin(instance)
         shape = vultr_shapes.instance(instance, self.store)

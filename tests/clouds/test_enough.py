@@ -4,13 +4,16 @@ import contextlib
 import pathlib
 import socket
 from collections.abc import Callable, Iterator
+from secrets import token_urlsafe
 
 import pytest
 
 from components.ports import Port
-from tests.clouds.rehearsed import STACK, linode, new_rehearsed, vultr
+from tests.clouds.rehearsed import STACK, Rehearsed, linode, new_rehearsed, vultr
 from tests.clouds.test_interrupted import in_state
 from tests.stack.project import Project, fleet
+
+SEED = "3"
 
 pytestmark = [pytest.mark.clouds, pytest.mark.timeout(300)]
 
@@ -20,6 +23,12 @@ def occupied(address: str) -> Iterator[None]:
     """Somebody else listens where an agent is to listen."""
     with socket.create_server((address, int(Port.AGENT))):
         yield
+
+
+def gaxx_up(rehearsed: Rehearsed) -> str:
+    """Bring the stack up; return all that was said."""
+    done = rehearsed.project.gaxx("up", "--stack", STACK, "--yes", "--skip-preview")
+    return done.text
 
 
 def address(project: Project, index: int) -> str:
@@ -90,3 +99,79 @@ def test_a_machine_that_answers_nobody_is_deleted_at_the_vendor_and_made_anew(
         # Else destroyed as it is: the state still names a machine that is not there.
         rehearsed.project.destroy()
         assert rehearsed.project.resources(STACK) == []
+
+
+@pytest.mark.parametrize("declared", [linode, vultr])
+def test_gaxx_up_goes_on_without_a_machine_that_its_vendor_refuses(
+    bundles: pathlib.Path, declared: Callable[..., dict[str, object]]
+) -> None:
+    with new_rehearsed(bundles, "--faults", "no-capacity=1/1") as rehearsed:
+        rehearsed.create(declared(3, enough=2))
+
+        said = gaxx_up(rehearsed)
+
+        (name,) = rehearsed.project.inventory(STACK).missing
+        assert f"gaxx: no machine was made for {name}, and enough are left" in said
+        assert f"2 of 3 nodes are enrolled, and 2 are enough, so it goes on without {name}" in said
+        assert "Traceback" not in said
+        assert len(rehearsed.accounts.ids()) == 2
+        rehearsed.project.gaxx("run", "--stack", STACK, "--", "true")
+
+        rehearsed.project.up()
+        assert rehearsed.project.inventory(STACK).missing == ()
+        assert len(in_state(rehearsed)) == 3
+        rehearsed.project.pulumi("preview", "--expect-no-changes")
+
+
+def test_a_vendor_that_refuses_more_machines_than_can_be_missed_fails_the_update(bundles: pathlib.Path) -> None:
+    with new_rehearsed(bundles, "--faults", "no-capacity=1") as rehearsed:
+        rehearsed.create(vultr(2, enough=1))
+        done = rehearsed.project.gaxx("up", "--stack", STACK, "--yes", "--skip-preview", check=None)
+        assert done.code == 1
+        assert "pulumi up failed" in done.stderr
+
+
+def test_a_machine_that_never_boots_is_not_paid_for_while_the_others_work(bundles: pathlib.Path) -> None:
+    with new_rehearsed(bundles, "--faults", "never-boot=1/1") as rehearsed:
+        rehearsed.project.environment["STANDIN_CREATE_LIMIT_S"] = "20"
+        rehearsed.create(linode(2, enough=1))
+        gaxx_up(rehearsed)
+        assert len(rehearsed.project.inventory(STACK).missing) == 1
+        assert rehearsed.accounts.ids() == in_state(rehearsed)
+        assert len(in_state(rehearsed)) == 1
+
+
+def test_what_a_refused_create_made_all_the_same_is_deleted_once_the_others_work(bundles: pathlib.Path) -> None:
+    # By this seed the first two creates are well, and the third is refused.
+    with new_rehearsed(bundles, "--faults", "no-capacity=0.5/1", "--seed", SEED) as rehearsed:
+        rehearsed.create(linode(1))
+        rehearsed.project.up()
+        (mine,) = rehearsed.accounts.linodes()
+        tags = [tag.replace("gaxx:index=1", "gaxx:index=2") for tag in mine["tags"]]
+        body = {"region": mine["region"], "type": mine["type"], "image": mine["image"], "label": "left-over"}
+        rehearsed.accounts.linode("POST", "linode/instances", {**body, "tags": tags, "root_pass": token_urlsafe()})
+        rehearsed.change(linode(2, enough=1))
+
+        said = gaxx_up(rehearsed)
+
+        assert "gaxx: deleting linode machine left-over" in said
+        assert [one["id"] for one in rehearsed.accounts.linodes()] == [mine["id"]]
+
+
+def test_an_update_is_told_by_name_what_to_do_without(project: Project) -> None:
+    project.create("demo", fleet(3, enough=2))
+    project.environment["GAXX_WITHOUT"] = "demo-2"
+    project.up()
+    assert project.inventory().missing == ("demo-2",)
+    assert project.machines() == ["demo-1", "demo-3"]
+
+    project.environment["GAXX_WITHOUT"] = "demo-2,demo-3"
+    assert "without demo-2, demo-3 demo has 1 of 3 nodes, and 2 are enough" in project.up(check=None).text
+    project.environment["GAXX_WITHOUT"] = "demo-9"
+    assert "GAXX_WITHOUT: no fleet has the node demo-9" in project.up(check=None).text
+    assert project.machines() == ["demo-1", "demo-3"]
+
+    del project.environment["GAXX_WITHOUT"]
+    project.up()
+    assert project.machines() == ["demo-1", "demo-2", "demo-3"]
+    project.pulumi("preview", "--expect-no-changes")
