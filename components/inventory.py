@@ -5,6 +5,7 @@ operators' bearer tokens); the provider caches it in a 0600 file so that `gaxx r
 """
 
 import dataclasses
+import functools
 import json
 import typing
 
@@ -140,10 +141,13 @@ class Inventory:
 
 T = typing.TypeVar("T")
 
+# Asked for each of a thousand nodes.
+_hints = functools.cache(typing.get_type_hints)
+
 
 def _record(cls: type[T], data: dict[str, typing.Any]) -> T:
     # JSON has no tuples, and the engine hands every number on as a float.
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     fields: dict[str, typing.Any] = {}
     for key, value in data.items():
         if isinstance(value, list):
