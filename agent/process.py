@@ -48,7 +48,11 @@ async def _serve(agent: Agent, core_log: CoreLog) -> int:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
     await agent.start()
-    notify_ready()
+    try:
+        notify_ready()
+    except OSError:
+        await agent.stop_now()
+        raise
     watchdog = asyncio.create_task(feed_watchdog())
     await stop.wait()
     drain = asyncio.create_task(agent.drain())

@@ -30,6 +30,10 @@ def _notify(state: bytes) -> None:
     if not path:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-        # A leading @ means the abstract namespace.
-        notify.connect(f"\0{path[1:]}" if path.startswith("@") else path)
+        try:
+            # A leading @ means the abstract namespace.
+            notify.connect(f"\0{path[1:]}" if path.startswith("@") else path)
+        except OSError as fault:
+            fault.filename = f"NOTIFY_SOCKET: {path}"
+            raise
         notify.send(state)

@@ -118,7 +118,8 @@ class Agent:
         require_free(config.address, config.port)
         manifest = self.node.manifest
         await self.node.audit.open(node=manifest.node, machine=manifest.machine)
-        server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
+        # Known from here on: one that is not stopped complains when the process ends.
+        server = self._server = grpc.aio.server(interceptors=(Guard(self.access),), options=_OPTIONS)
         add_AgentServicer_to_server(self._service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
@@ -137,7 +138,6 @@ class Agent:
             raise AgentError(taken(config.address, config.metrics_port, reason(fault))) from fault
         await self._profile.start()
         await server.start()
-        self._server = server
         self._health_task = asyncio.create_task(self._keep_health())
         self.node.audit.note(
             "agent",

@@ -164,9 +164,18 @@ def test_a_taken_port_is_named_and_nothing_is_left_running(idle_rig: Rig, which:
         port = taken.getsockname()[1]
         ended = run({**environ_of(idle_rig), which: str(port)})
     assert ended.returncode == 1
-    assert f"cannot listen on {idle_rig.address}:{port}: the port is taken" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert [line for line in ended.stderr.splitlines() if not line.startswith("{")] == [
+        f"gaxx agent: cannot listen on {idle_rig.address}:{port}: the port is taken by another process"
+    ]
     assert not [path for path in Path("/proc").glob("[0-9]*/environ") if _names(path, str(idle_rig.config.run_dir))]
+
+
+def test_an_agent_that_cannot_say_that_it_is_ready_ends_with_one_line(idle_rig: Rig) -> None:
+    ended = run({**environ_of(idle_rig), "NOTIFY_SOCKET": "/no/such"})
+    assert ended.returncode == 1
+    assert [line for line in ended.stderr.splitlines() if not line.startswith("{")] == [
+        "gaxx agent: NOTIFY_SOCKET: /no/such: No such file or directory"
+    ]
 
 
 async def test_sigterm_drains_and_exits_0_and_leaves_no_process(idle_rig: Rig, process: Process) -> None:
