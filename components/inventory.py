@@ -5,7 +5,6 @@ operators' bearer tokens); the provider caches it in a 0600 file so that `gaxx r
 """
 
 import dataclasses
-import functools
 import json
 import typing
 
@@ -127,11 +126,11 @@ class Inventory:
             raise InventoryError(message, hint="run `pulumi up` with this version of gaxx")
         try:
             fields = dict(data)
-            fields["nodes"] = tuple(_record(Node, node) for node in data["nodes"])
-            fields["principals"] = tuple(_record(Principal, entry) for entry in data["principals"])
+            fields["nodes"] = _records(Node, data["nodes"])
+            fields["principals"] = _records(Principal, data["principals"])
             fields["missing"] = tuple(data.get("missing", ()))
             return cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"the inventory lacks or has an unknown field: {error}"
             raise InventoryError(message, hint="run `pulumi up` with this version of gaxx") from error
         except GaxxError as error:
@@ -141,19 +140,14 @@ class Inventory:
 
 T = typing.TypeVar("T")
 
-# Asked for each of a thousand nodes.
-_hints = functools.cache(typing.get_type_hints)
 
-
-def _record(cls: type[T], data: dict[str, typing.Any]) -> T:
+def _records(cls: type[T], entries: list[dict[str, typing.Any]]) -> tuple[T, ...]:
     # JSON has no tuples, and the engine hands every number on as a float.
-    hints = _hints(cls)
-    fields: dict[str, typing.Any] = {}
-    for key, value in data.items():
+    integers = {name for name, kind in typing.get_type_hints(cls).items() if kind is int}
+
+    def plain(name: str, value: object) -> object:
         if isinstance(value, list):
-            fields[key] = tuple(value)
-        elif hints.get(key) is int:
-            fields[key] = int(value)
-        else:
-            fields[key] = value
-    return cls(**fields)
+            return tuple(value)
+        return int(typing.cast("float", value)) if name in integers else value
+
+    return tuple(cls(**{name: plain(name, value) for name, value in entry.items()}) for entry in entries)
