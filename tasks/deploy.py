@@ -147,6 +147,11 @@ def node_count(stack: Stack) -> int:
         return 0
 
 
+def may_go_on_without(stack: Stack) -> bool:
+    """Whether a fleet of the stack declares fewer nodes as enough than it has."""
+    return any("enough" in fleet and fleet["enough"] != fleet.get("nodes") for fleet in _fleets(stack))
+
+
 def _fleets(stack: Stack) -> list[collections.abc.Mapping[str, object]]:
     """The fleets as the stack file has them, unchecked; none when it cannot be read."""
     import yaml

@@ -109,15 +109,21 @@ class _Runner:
 
 
 def _steps(stack: str, runner: _Runner, command: collections.abc.Sequence[str]) -> list[Step]:
-    nodes = deploy.node_count(Stack(runner.project, backend.project_name(runner.project), stack, ""))
-    parallel = ("--parallel", str(deploy.parallelism(nodes)))
-    gaxx = (sys.executable, "-m", "tasks.cli.main", "run", "--stack", stack, "--", *command)
+    where = Stack(runner.project, backend.project_name(runner.project), stack, "")
+    up = _gaxx("up", stack, "--yes", "--skip-preview")
+    # Such an update may end well without all machines, and leave something to be made.
+    again = [Step("up again, for what it went on without", up)] if deploy.may_go_on_without(where) else []
     return [
         Step("preview", _pulumi("preview", stack)),
-        Step(f"up of {nodes} nodes", _pulumi("up", stack, "--yes", "--skip-preview", *parallel)),
-        Step(f"gaxx run -- {' '.join(command)}", gaxx),
+        Step(f"up of {deploy.node_count(where)} nodes", up),
+        Step(f"gaxx run -- {' '.join(command)}", _gaxx("run", stack, "--", *command)),
+        *again,
         Step("preview, which must be empty", _pulumi("preview", stack, "--expect-no-changes")),
     ]
+
+
+def _gaxx(verb: str, stack: str, *more: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "tasks.cli.main", verb, "--stack", stack, *more)
 
 
 def _pulumi(verb: str, stack: str, *more: str) -> tuple[str, ...]:

@@ -37,6 +37,18 @@ def test_a_stack_is_rehearsed_from_its_file_alone(project: Project) -> None:
     assert list((project.home / "backend").rglob("*.json")) == [], "the user's own backend was not used"
 
 
+def test_a_stack_that_has_enough_without_a_refused_machine_is_rehearsed_to_its_end(project: Project) -> None:
+    plugins(project)
+    declare(project, linode(2, enough=1))
+
+    done = project.gaxx("rehearse", "--stack", STACK, "--faults", "no-capacity=1/1", "--", "true")
+
+    assert "1 of 2 nodes are enrolled, and 1 are enough" in done.stderr
+    assert "rehearsal: up again, for what it went on without done" in done.stderr
+    assert "rehearsal: preview, which must be empty done" in done.stderr
+    assert "rehearsal: destroy done" in done.stderr
+
+
 def test_a_stack_that_cannot_be_is_refused_before_it_costs_anything(project: Project) -> None:
     plugins(project)
     declare(project, linode(1, type="g6-standard-8"))
