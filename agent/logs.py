@@ -52,11 +52,15 @@ class JsonFormatter(logging.Formatter):
 
 
 class Memory(logging.Handler):
-    """The last lines of each source, and whoever follows them. Used from the event loop's thread."""
+    """The last lines of each source, and whoever follows them. Used from the event loop's thread.
 
-    def __init__(self) -> None:
+    A record becomes a line once, for `stream` and for the memory: of what a short command costs here it is a good part.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
         self.setFormatter(JsonFormatter())
+        self._stream = stream
         self._lines: dict[str, collections.deque[str]] = {
             source: collections.deque(maxlen=_KEPT_LINES) for source in ("agent", "runner", "audit")
         }
@@ -68,8 +72,14 @@ class Memory(logging.Handler):
         return tuple(self._lines)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record: lines of the logger `gaxx.audit` and `gaxx.runner` under their own source too."""
+        """Write the record and keep it: lines of `gaxx.audit` and `gaxx.runner` under their own source."""
         line = self.format(record)
+        if self._stream is not None:
+            try:
+                self._stream.write(f"{line}\n")
+            except (OSError, ValueError):
+                # Whoever read it is gone, or closed it: the memory stays.
+                self._stream = None
         source = record.name.rpartition(".")[2]
         self.keep(source if source in ("audit", "runner") else "agent", line)
 
@@ -102,10 +112,8 @@ class Memory(logging.Handler):
 
 def set_up_logging(stderr: TextIO) -> Memory:
     """Send everything as JSON lines to `stderr`. Returns the memory that the Logs call reads."""
-    memory = Memory()
-    stream = logging.StreamHandler(stderr)
-    stream.setFormatter(JsonFormatter())
+    memory = Memory(stderr)
     root = logging.getLogger()
-    root.handlers[:] = [stream, memory]
+    root.handlers[:] = [memory]
     root.setLevel(logging.INFO)
     return memory

@@ -1,8 +1,11 @@
 """Logs are JSON lines; secrets vanish from them and nothing else does."""
 
 import asyncio
+import contextlib
+import io
 import json
 import logging
+import os
 
 import pytest
 
@@ -44,6 +47,25 @@ def test_a_line_is_one_json_object_with_what_was_added() -> None:
     parsed = json.loads(line)
     assert (parsed["message"], parsed["event"], parsed["logger"]) == ("two\nlines", "x", "gaxx.agent")
     assert parsed["time"].endswith("Z")
+
+
+def test_a_line_is_written_and_kept_as_the_same() -> None:
+    stream = io.StringIO()
+    memory = Memory(stream)
+    memory.handle(logging.makeLogRecord({"name": "gaxx.audit", "levelname": "INFO", "msg": "token=s3cr3t"}))
+    (line,) = memory.lines("audit")
+    assert stream.getvalue() == f"{line}\n"
+    assert "s3cr3t" not in line
+
+
+def test_a_log_that_nobody_reads_any_more_is_kept_all_the_same() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w", buffering=1) as stream:
+        memory = Memory(stream)
+        for text in ("one", "two"):
+            memory.handle(logging.makeLogRecord({"name": "gaxx.agent", "levelname": "INFO", "msg": text}))
+    assert [json.loads(line)["message"] for line in memory.lines("agent")] == ["one", "two"]
 
 
 async def test_a_follower_gets_the_tail_and_then_what_comes() -> None:
