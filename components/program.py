@@ -1,5 +1,6 @@
 """The root program: reads the stack's configuration once and declares what it says."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -28,14 +29,24 @@ _STRUCTURED = {key.name for key in KEYS if key.type == "array"}
 
 def main() -> None:
     """Declare the stack; a wrong configuration is one message, not a traceback."""
+    pulumi.run(_declared)
+
+
+async def _declared() -> None:
     try:
-        declare(_settings())
+        inventory = declare(_settings())
     except GaxxError as error:
         raise pulumi.RunError(str(error)) from None
+    # Pulumi waits for all values in turn, and looks at all of them again whenever one is known: with fifty nodes
+    # that keeps a processor busy as long as everything else that the program does. Of the last one it looks once.
+    last = asyncio.ensure_future(inventory.output("document").future())
+    await asyncio.wait({last})
+    # What went wrong it finds by itself, and says it.
+    last.cancelled() or last.exception()
 
 
-def declare(settings: Settings) -> None:
-    """Declare provider, sweep, operators, fleets and inventory, and export the inventory."""
+def declare(settings: Settings) -> InventoryDocument:
+    """Declare provider, sweep, operators, fleets and inventory, export the inventory and return it."""
     root = project_root()
     url = current_backend_url(root)
     ensure_own_id(url, root)
@@ -80,6 +91,7 @@ def declare(settings: Settings) -> None:
         pulumi.ResourceOptions(provider=provider, depends_on=fleets),
     )
     pulumi.export("inventory", pulumi.Output.secret(inventory.output("document")))
+    return inventory
 
 
 def _require_possible(settings: Settings) -> None:

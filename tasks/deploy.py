@@ -74,6 +74,12 @@ def _is_zombie(pid: int) -> bool:
     return False
 
 
+class Interrupted(GaxxError):  # noqa: N818 - reads as what happened
+    """The user pressed Ctrl-C, and Pulumi ended for it."""
+
+    exit_code = 130
+
+
 def deploy(
     verb: Verb,
     stack: Stack,
@@ -85,7 +91,7 @@ def deploy(
 
     A lock whose holder is dead is cancelled when `confirm` agrees, and the verb run again, once. An `up` in which a
     cloud made no machine for some nodes is tried without them, as long as their fleets have enough. Raise Refused when
-    a mandatory policy said no, GaxxError when Pulumi failed otherwise.
+    a mandatory policy said no, Interrupted after Ctrl-C, GaxxError when Pulumi failed otherwise.
     """
     env.prepare(env.chosen())
     identity.ensure()
@@ -102,6 +108,9 @@ def deploy(
     if result.refusals:
         message = f"pulumi {verb}: refused by policy: {', '.join(result.refusals)}"
         raise Refused(message)
+    if result.interrupted:
+        message = f"pulumi {verb} was interrupted"
+        raise Interrupted(message, hint="what it was doing it has ended; the next one goes on from there")
     message = f"pulumi {verb} failed with exit code {result.code}"
     raise GaxxError(message)
 
@@ -109,7 +118,12 @@ def deploy(
 def _with_enough(stack: Stack, line: collections.abc.Sequence[str], result: "_Result") -> "_Result":
     """Try again without the machines that could not be made, while there are enough: each time fewer are left."""
     without = frozenset(left_out.named())
-    while result.code != 0 and (wanted := doing_without.spared(_fleets(stack), result.failures, without)):
+    # Whoever has interrupted it wants no other try.
+    while (
+        result.code != 0
+        and not result.interrupted
+        and (wanted := doing_without.spared(_fleets(stack), result.failures, without))
+    ):
         without = wanted
         _say(doing_without.sentence(without))
         result = _run(line, stack.root, {left_out.VARIABLE: ",".join(sorted(without))})
@@ -153,13 +167,14 @@ def may_go_on_without(stack: Stack) -> bool:
 
 
 def _fleets(stack: Stack) -> list[collections.abc.Mapping[str, object]]:
-    """The fleets as the stack file has them, unchecked; none when it cannot be read."""
+    """The fleets as the stack file has them, unchecked; none when it cannot be read: Pulumi will say why."""
     import yaml
 
     path = stack_file(stack.root, stack.name)
     try:
         config = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("config", {})
-        return list(config.get(f"{stack.project}:fleets", []))
+        found = config.get(f"{stack.project}:fleets", [])
+        return [fleet for fleet in found if isinstance(fleet, dict)]
     except (OSError, yaml.YAMLError, AttributeError, TypeError):
         return []
 
@@ -176,6 +191,7 @@ class _Result:
     locks: tuple[Lock, ...]
     refusals: tuple[str, ...]
     failures: tuple[doing_without.Failure, ...]
+    interrupted: bool
 
 
 def _run(
@@ -191,12 +207,12 @@ def _run(
         )  # fmt: skip
         tail = _Tail(process)
         # Ctrl-C reaches Pulumi by itself, which then ends gently, or at the second at once.
-        with _ignoring(signal.SIGINT):
+        with _noting(signal.SIGINT) as interrupts:
             code = process.wait()
         said = tail.finish()
-        return _Result(
-            code, bool(_LOCKED.search(said)), _locks(said), _refusals(events), doing_without.failures(events)
-        )
+        locked = bool(_LOCKED.search(said))
+        failures = doing_without.failures(events)
+        return _Result(code, locked, _locks(said), _refusals(events), failures, bool(interrupts))
 
 
 class _Tail:
@@ -225,10 +241,12 @@ class _Tail:
 
 
 @contextlib.contextmanager
-def _ignoring(number: signal.Signals) -> collections.abc.Iterator[None]:
-    before = signal.signal(number, signal.SIG_IGN)
+def _noting(number: signal.Signals) -> collections.abc.Iterator[list[int]]:
+    """Let a signal do nothing but be in the list."""
+    noted: list[int] = []
+    before = signal.signal(number, lambda number, _frame: noted.append(number))
     try:
-        yield
+        yield noted
     finally:
         signal.signal(number, before)
 

@@ -1,7 +1,9 @@
 """`enough: k`: an update goes on with k enrolled nodes, and what is of no use is not paid for."""
 
 import contextlib
+import os
 import pathlib
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from secrets import token_urlsafe
@@ -121,6 +123,25 @@ def test_gaxx_up_goes_on_without_a_machine_that_its_vendor_refuses(
         assert rehearsed.project.inventory(STACK).missing == ()
         assert len(in_state(rehearsed)) == 3
         rehearsed.project.pulumi("preview", "--expect-no-changes")
+
+
+def test_an_interrupted_update_is_not_tried_again_without_what_it_was_making(bundles: pathlib.Path) -> None:
+    with new_rehearsed(bundles, "--faults", "never-boot=1/1") as rehearsed:
+        rehearsed.create(linode(2, enough=1))
+        line = ("gaxx", "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive")
+        with rehearsed.project.started(*line) as process:
+            assert process.stdout is not None
+            said = ""
+            while "linode:index:Instance west-" not in said:
+                said += process.stdout.readline().decode()
+            # Twice, as somebody who has had enough: the plugin would go on waiting for a boot.
+            for _ in range(2):
+                os.killpg(process.pid, signal.SIGINT)
+                said += process.stdout.readline().decode()
+            said += process.stdout.read().decode()
+            assert process.wait() == 130
+        assert "the update is tried without" not in said
+        assert "Traceback" not in said
 
 
 def test_a_vendor_that_refuses_more_machines_than_can_be_missed_fails_the_update(bundles: pathlib.Path) -> None:
