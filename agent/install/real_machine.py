@@ -83,7 +83,9 @@ class RealMachine:
         texts = {
             units.AGENT_UNIT: units.agent(sys.executable, self._agent_environment(manifest)),
             units.RUNNER_SOCKET_UNIT: units.runner_socket(),
-            units.RUNNER_UNIT: units.runner(sys.executable, self._runner_environment(manifest)),
+            units.RUNNER_UNIT: units.runner(
+                sys.executable, self._runner_environment(manifest), memory=units.memory_percent(_memory_bytes())
+            ),
         }
         changed = {name for name, text in texts.items() if write(self._layout.root / _UNITS / name, text, 0o644)}
         if changed:
@@ -200,3 +202,7 @@ def _known(find: typing.Callable[[str], object], name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -19,6 +19,8 @@ RUNNER_SOCKET_UNIT = "gaxx-runner.socket"
 RUNNER_SOCKET = "/run/gaxx/runner.sock"
 STATE = "/var/lib/gaxx"
 AUDIT = f"{STATE}/audit"
+SYSTEM_RESERVE_BYTES = 256 * 1024 * 1024
+"""What a machine needs beside its items: kernel, agent, runner, sshd, journal, security updates in the background."""
 JOURNAL_GROUP = "systemd-journal"
 """May read the journal: the audit trail has who came over SSH from there."""
 
@@ -204,8 +206,19 @@ def agent(python: str, environment: typing.Mapping[str, str]) -> str:
     )
 
 
-def runner(python: str, environment: typing.Mapping[str, str], *, memory_percent: int = 90) -> str:
-    """The runner's unit."""
+def memory_percent(total_bytes: int) -> int:
+    """How much of a machine's memory its items may use, all together.
+
+    Where less than SYSTEM_RESERVE_BYTES is left for all else, a machine without swap does not come to the point where
+    an item is ended: for minutes it only fetches from the disk what it has just thrown out. In steps of 5, so that a
+    kernel that leaves a little more or less does not start the runner anew.
+    """
+    free = max(total_bytes // 2, total_bytes - SYSTEM_RESERVE_BYTES)
+    return min(90, free * 20 // total_bytes * 5)
+
+
+def runner(python: str, environment: typing.Mapping[str, str], *, memory: int = 90) -> str:
+    """The runner's unit; `memory` is of `memory_percent`."""
     return _RUNNER.format(
         user=RUNNER_USER,
         group=WORK_GROUP,
@@ -215,7 +228,7 @@ def runner(python: str, environment: typing.Mapping[str, str], *, memory_percent
         drain_s=_DRAIN_S,
         state=STATE,
         audit=AUDIT,
-        memory=f"{memory_percent}%",
+        memory=f"{memory}%",
         closed=_CLOSED,
     )
 
