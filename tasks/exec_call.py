@@ -18,6 +18,8 @@ from tasks.stdin import Spool
 
 DEADLINE_GRACE_S = 15.0
 """What a node gets beyond the command's own deadline to report that it killed it."""
+SIGNAL_LIMIT_S = 2.0
+"""How long a command may go on to run after SIGTERM while there is input that it does not read."""
 KILL_ANSWER_S = 1.0
 """How long an agent may take to report that it killed, once the user wants to stop now."""
 
@@ -45,7 +47,17 @@ class ExecOnNode:
         elif now:
             self._stopping.append(asyncio.ensure_future(self._kill(self._call)))
         else:
-            self._stopping.append(asyncio.ensure_future(self._signal(self._call, signal.SIGTERM)))
+            self._stopping.append(asyncio.ensure_future(self._terminate(self._call)))
+
+    async def _terminate(self, call: AgentCall) -> None:
+        self._stopping.append(asyncio.ensure_future(self._signal(call, signal.SIGTERM)))
+        if self._feeding is None:
+            return
+        # The signal comes behind the input, and may wait here as well as at the agent while nobody reads that.
+        await asyncio.wait({self._feeding}, timeout=SIGNAL_LIMIT_S)
+        if not self._feeding.done():
+            # To what nobody waits for any more the agent sends SIGTERM, too, and later SIGKILL.
+            call.cancel()
 
     async def _kill(self, call: AgentCall) -> None:
         # Both at once: input that the command does not read may stand in the signal's way.

@@ -169,7 +169,9 @@ def test_ctrl_c_reaches_a_command_that_does_not_read_what_it_is_given(three: Fle
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130, said
-    assert b"SIGTERM" in said
+    # Where the signal came behind input that was not read, the call was given up, with the same end.
+    for node in (b"demo-1", b"demo-2", b"demo-3"):
+        assert any(f"gaxx: {node.decode()}: {end}".encode() in said for end in ("killed by SIGTERM", "cancelled")), said
 
 
 def test_a_closed_pipe_ends_it_silently(three: Fleet) -> None:
