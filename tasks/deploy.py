@@ -8,7 +8,6 @@ lock that a killed Pulumi leaves behind.
 import collections.abc
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -23,7 +22,7 @@ from components import left_out
 from components.engine_program import program
 from components.errors import GaxxError, Refused
 from tasks import doing_without, env, identity
-from tasks.event_log import event_log
+from tasks.event_log import event_log, of_kind
 from tasks.inventory import Stack
 
 Verb = str
@@ -257,15 +256,8 @@ def _locks(said: bytes) -> tuple[Lock, ...]:
 
 
 def _refusals(events: pathlib.Path) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
-        if '"policyEvent"' not in line:
-            continue
-        with contextlib.suppress(ValueError):
-            event = json.loads(line).get("policyEvent", {})
-            if event.get("enforcementLevel") == "mandatory":
-                names[str(event.get("policyName"))] = None
-    return tuple(names)
+    refused = (event for event in of_kind(events, "policyEvent") if event.get("enforcementLevel") == "mandatory")
+    return tuple(dict.fromkeys(str(event.get("policyName")) for event in refused))
 
 
 def _cancel(stack: Stack, locks: collections.abc.Sequence[Lock], confirm: Confirm) -> bool:

@@ -2,11 +2,11 @@
 
 import collections.abc
 import dataclasses
-import json
 import pathlib
 
 from components import naming
 from components.left_out import VARIABLE
+from tasks.event_log import of_kind
 
 _MACHINES = {
     "linode:index/instance:Instance": "",
@@ -36,16 +36,8 @@ class Failure:
 
 def failures(events: pathlib.Path) -> tuple[Failure, ...]:
     """Read the engine's event log."""
-    found = []
-    for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
-        if '"resOpFailedEvent"' not in line:
-            continue
-        try:
-            about = json.loads(line)["resOpFailedEvent"]["metadata"]
-        except (ValueError, KeyError):
-            continue
-        found.append(Failure(about["op"], about["type"], about["urn"].rpartition("::")[2]))
-    return tuple(found)
+    failed = (event["metadata"] for event in of_kind(events, "resOpFailedEvent") if "metadata" in event)
+    return tuple(Failure(about["op"], about["type"], about["urn"].rpartition("::")[2]) for about in failed)
 
 
 def spared(

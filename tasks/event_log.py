@@ -6,9 +6,11 @@ It may hold what is in a diff: a private file that goes at once, and where its r
 import collections.abc
 import contextlib
 import fcntl
+import json
 import os
 import pathlib
 import tempfile
+import typing
 
 from components import places
 
@@ -25,6 +27,15 @@ def event_log() -> collections.abc.Iterator[pathlib.Path]:
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def of_kind(events: pathlib.Path, kind: str) -> collections.abc.Iterator[dict[str, typing.Any]]:
+    """Yield what the log says of one kind of event; a line that the engine's end has cut short says nothing."""
+    for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
+        # Most lines are of other kinds, and some are long.
+        if f'"{kind}"' in line:
+            with contextlib.suppress(ValueError):
+                yield json.loads(line).get(kind, {})
 
 
 def _held(folder: pathlib.Path) -> tuple[int, pathlib.Path]:

@@ -84,7 +84,9 @@ class RealMachine:
             units.AGENT_UNIT: units.agent(sys.executable, self._agent_environment(manifest)),
             units.RUNNER_SOCKET_UNIT: units.runner_socket(),
             units.RUNNER_UNIT: units.runner(
-                sys.executable, self._runner_environment(manifest), memory=units.memory_percent(_memory_bytes())
+                sys.executable,
+                self._runner_environment(manifest),
+                memory_percent=units.items_memory_percent(_memory_bytes()),
             ),
         }
         changed = {name for name, text in texts.items() if write(self._layout.root / _UNITS / name, text, 0o644)}

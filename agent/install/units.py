@@ -206,7 +206,7 @@ def agent(python: str, environment: typing.Mapping[str, str]) -> str:
     )
 
 
-def memory_percent(total_bytes: int) -> int:
+def items_memory_percent(total_bytes: int) -> int:
     """How much of a machine's memory its items may use, all together.
 
     Where less than SYSTEM_RESERVE_BYTES is left for all else, a machine without swap does not come to the point where
@@ -217,8 +217,8 @@ def memory_percent(total_bytes: int) -> int:
     return min(90, free * 20 // total_bytes * 5)
 
 
-def runner(python: str, environment: typing.Mapping[str, str], *, memory: int = 90) -> str:
-    """The runner's unit; `memory` is of `memory_percent`."""
+def runner(python: str, environment: typing.Mapping[str, str], *, memory_percent: int = 90) -> str:
+    """The runner's unit; `memory_percent` is of `items_memory_percent`."""
     return _RUNNER.format(
         user=RUNNER_USER,
         group=WORK_GROUP,
@@ -228,7 +228,7 @@ def runner(python: str, environment: typing.Mapping[str, str], *, memory: int = 
         drain_s=_DRAIN_S,
         state=STATE,
         audit=AUDIT,
-        memory=f"{memory}%",
+        memory=f"{memory_percent}%",
         closed=_CLOSED,
     )
 

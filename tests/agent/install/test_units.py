@@ -49,8 +49,8 @@ def test_the_audit_trail_is_the_agents_alone() -> None:
     ("total_mib", "percent"), [(256, 50), (480, 50), (965, 70), (975, 70), (1960, 85), (3900, 90), (64000, 90)]
 )
 def test_a_small_machine_keeps_more_of_its_memory_for_itself(total_mib: int, percent: int) -> None:
-    assert units.memory_percent(total_mib << 20) == percent
-    assert f"MemoryMax={percent}%\n" in units.runner("/usr/bin/python3", {}, memory=percent)
+    assert units.items_memory_percent(total_mib << 20) == percent
+    assert f"MemoryMax={percent}%\n" in units.runner("/usr/bin/python3", {}, memory_percent=percent)
 
 
 @pytest.mark.parametrize(
