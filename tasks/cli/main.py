@@ -13,7 +13,12 @@ import typing
 # Loading modules makes many objects and no garbage: looking for some meanwhile takes a tenth of a short command.
 gc.disable()
 
-import click  # noqa: E402 - after the above, and so below
+from tasks.cli import openssl  # noqa: E402 - after the above, and so below
+
+if sys.argv[1:2] == ["run"]:
+    openssl.leave_out()
+
+import click  # noqa: E402
 
 from components.errors import GaxxError, SettingsError  # noqa: E402
 from tasks import env  # noqa: E402
@@ -62,6 +67,7 @@ class LazyGroup(click.Group):
         if cmd_name not in VERBS:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(VERBS[cmd_name][0])
+        openssl.let_in()
         gc.freeze()
         gc.enable()
         command: click.Command = getattr(module, f"{cmd_name}_command")

@@ -270,16 +270,27 @@ def test_wrong_usage_is_one_line_and_exit_code_1(three: Fleet, argv: list[str], 
     assert answer.stdout == b""
 
 
-def test_running_loads_neither_pulumi_nor_fabric_nor_paramiko_nor_rich(three: Fleet) -> None:
-    program = (
-        "import sys; from tasks.cli.main import main; code = main(['run', '--', 'true']);"
-        "slow = {'pulumi', 'fabric', 'invoke', 'paramiko', 'rich', 'cryptography'};"
-        "print(sorted(slow & set(sys.modules))); sys.exit(code)"
-    )
+def after_running(three: Fleet, then: str) -> list[str]:
+    """What Python says to these statements once it has run a command on the fleet."""
+    program = f"import pathlib, sys; from tasks.cli.main import main; code = main(); {then}; sys.exit(code)"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=three.root, env=three.environ, capture_output=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == b"[]"
+        [sys.executable, "-c", program, "run", "--", "true"],
+        cwd=three.root, env=three.environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_running_loads_neither_pulumi_nor_fabric_nor_paramiko_nor_rich(three: Fleet) -> None:
+    loaded = after_running(three, "print(*sys.modules)")
+    assert not {"pulumi", "fabric", "invoke", "paramiko", "rich", "cryptography"} & set(loaded)
+
+
+def test_running_loads_no_openssl_and_leaves_it_to_whoever_wants_it(three: Fleet) -> None:
+    libraries = "{word.rpartition('/')[2].partition('.so')[0] for word in maps if '.so' in word}"
+    loaded = after_running(three, f"maps = pathlib.Path('/proc/self/maps').read_text().split(); print(*{libraries})")
+    assert "libc" in loaded
+    assert not {"libssl", "libcrypto"} & set(loaded)
+    assert after_running(three, "import ssl; print(ssl.OPENSSL_VERSION)")[0] == "OpenSSL"
 
 
 def _sha256(data: bytes) -> bytes:
