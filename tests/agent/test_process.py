@@ -194,6 +194,8 @@ async def test_sigterm_drains_and_exits_0_and_leaves_no_process(idle_rig: Rig, p
     assert process.popen is not None
     assert process.popen.returncode == 0
     await until(lambda: not _of_rig(idle_rig), "the runner to end")
+    said = [json.loads(line)["message"] for line in process.log.read_text().splitlines()]
+    assert said[0] == "agent serves", "gRPC has nothing to say of the settings that it was given"
 
 
 async def test_when_the_agent_is_killed_its_runner_and_items_end_but_detached_ones_go_on(
