@@ -31,11 +31,6 @@ class Fault:
         return f"{where}{self.key}: {self.text}" if self.key else f"{where}{self.text}"
 
 
-def stack_files(root: pathlib.Path) -> list[pathlib.Path]:
-    """Every stack file of the project."""
-    return sorted((root / "stacks").glob("Pulumi.*.yaml"))
-
-
 def job_files(root: pathlib.Path) -> list[pathlib.Path]:
     """Every job template of the project."""
     return sorted((root / "jobs").glob("*.yaml"))

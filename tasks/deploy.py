@@ -21,7 +21,7 @@ import typing
 from components import left_out
 from components.engine_program import program
 from components.errors import GaxxError, Refused
-from tasks import doing_without, env, identity
+from tasks import doing_without, env, identity, stack_files
 from tasks.event_log import event_log, of_kind
 from tasks.inventory import Stack
 
@@ -167,20 +167,12 @@ def may_go_on_without(stack: Stack) -> bool:
 
 def _fleets(stack: Stack) -> list[collections.abc.Mapping[str, object]]:
     """The fleets as the stack file has them, unchecked; none when it cannot be read: Pulumi will say why."""
-    import yaml
-
-    path = stack_file(stack.root, stack.name)
     try:
-        config = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("config", {})
-        found = config.get(f"{stack.project}:fleets", [])
-        return [fleet for fleet in found if isinstance(fleet, dict)]
-    except (OSError, yaml.YAMLError, AttributeError, TypeError):
+        config = stack_files.configuration(stack.root, stack.name)
+    except GaxxError:
         return []
-
-
-def stack_file(root: pathlib.Path, stack: str) -> pathlib.Path:
-    """Where the configuration of a stack lies."""
-    return root / "stacks" / f"Pulumi.{stack}.yaml"
+    found = config.get(f"{stack.project}:fleets")
+    return [fleet for fleet in found if isinstance(fleet, dict)] if isinstance(found, list) else []
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import yaml
 
 from components import backend
 from components.errors import GaxxError
-from tasks import check, deploy, env, identity
+from tasks import check, env, identity, stack_files
 from tasks.pulumi_cli import PulumiError, pulumi
 
 _STACK = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -56,7 +56,7 @@ def init(wishes: Wishes) -> Made:
     operator, fresh = identity.ensure()
     if fresh:
         news.append(f"made operator keys for {operator.name} in {operator.folder}")
-    file = deploy.stack_file(root, wishes.stack)
+    file = stack_files.path_of(root, wishes.stack)
     existed = _declares_fleets(file)
     if _make_stack(root, wishes):
         news.append(f"made stack {wishes.stack}")

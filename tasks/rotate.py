@@ -11,7 +11,7 @@ import tempfile
 
 from components import places
 from components.errors import GaxxError
-from tasks.declared import config_of
+from tasks import stack_files
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
 
@@ -37,7 +37,7 @@ class Wishes:
 
 def rotate(stack: Stack, wishes: Wishes, up: Up, tell: Tell) -> None:
     """Renew what is wished. Raise GaxxError when an update fails: the configuration is kept, and `up` goes on."""
-    config = config_of(stack)
+    config = stack_files.configuration(stack.root, stack.name)
     for name, wished in ((TOKENS, wishes.tokens), (KEYS, wishes.keys)):
         if wished:
             before = int(str(config.get(f"{stack.project}:{name}", 1)))
@@ -66,7 +66,8 @@ class _Declared:
     def begin(self) -> bool:
         """Put a new one into the old one's place; False when that is so already."""
         old = self._get(_AUTHORITY)
-        if f"{self._stack.project}:{_PREVIOUS}" in config_of(self._stack) and self._get(_PREVIOUS) != old:
+        config = stack_files.configuration(self._stack.root, self._stack.name)
+        if f"{self._stack.project}:{_PREVIOUS}" in config and self._get(_PREVIOUS) != old:
             return False
         self._set(_PREVIOUS, old)
         self._set(_AUTHORITY, _new(self._stack))

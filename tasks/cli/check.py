@@ -8,7 +8,7 @@ import click
 
 from components import backend
 from components.errors import GaxxError
-from tasks import check
+from tasks import check, stack_files
 from tasks.cli.options import json_option, print_json, stack_option
 
 
@@ -25,7 +25,7 @@ def check_command(*, stack: str, as_json: bool, files: tuple[pathlib.Path, ...])
     paths = list(files)
     if stack:
         paths.append(root / "stacks" / f"Pulumi.{stack}.yaml")
-    paths = paths or [*check.stack_files(root), *check.job_files(root)]
+    paths = paths or [*stack_files.paths(root), *check.job_files(root)]
     if not paths:
         message = f"no stack files in {root / 'stacks'}"
         raise GaxxError(message, hint="`gaxx init` writes one")

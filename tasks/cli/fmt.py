@@ -7,7 +7,7 @@ import click
 
 from components import backend
 from components.errors import GaxxError
-from tasks import check, deploy, stack_format
+from tasks import stack_files, stack_format
 from tasks.cli.options import stack_option
 
 
@@ -24,7 +24,7 @@ def fmt_command(*, stack: str, only_check: bool, files: tuple[pathlib.Path, ...]
     paths = [*files]
     if stack or not files:
         root = backend.project_root()
-        paths += [deploy.stack_file(root, stack)] if stack else check.stack_files(root)
+        paths += [stack_files.path_of(root, stack)] if stack else stack_files.paths(root)
     for path in paths:
         try:
             # Line ends as they are: another kind is another form.

@@ -11,7 +11,7 @@ import yaml
 
 from components import backend
 from components.errors import GaxxError
-from tasks import deploy, private
+from tasks import private, stack_files
 from tasks.identity import Operator
 
 _OF_THE_PROVIDER = ("secretsprovider", "encryptedkey", "encryptionsalt")
@@ -51,7 +51,7 @@ def rewritten(text: str, project: str, operator: Operator) -> tuple[str, tuple[s
 
 def make(root: pathlib.Path, stack: str, base: pathlib.Path, operator: Operator) -> tuple[str, ...]:
     """Make a project in `base` that is the one in `root`, with only this stack; return the secrets left out."""
-    file = deploy.stack_file(root, stack)
+    file = stack_files.path_of(root, stack)
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -17,7 +17,7 @@ import sys
 
 from components import backend
 from components.errors import GaxxError
-from tasks import check, deploy, inventory, private
+from tasks import deploy, inventory, private, stack_files
 from tasks.review import declared, orphans, plan, preview, repository, template_page
 from tasks.review.document import VERSION, Document, Json, Mode, from_json
 from tasks.review.judge import VERSION as JUDGE_VERSION
@@ -67,7 +67,7 @@ class _Side:
     project: pathlib.Path
 
     def stack_file(self, stack: str) -> pathlib.Path:
-        return deploy.stack_file(self.project, stack)
+        return stack_files.path_of(self.project, stack)
 
 
 def review(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
@@ -137,7 +137,7 @@ def _stacks(before: _Side, after: _Side, changed: collections.abc.Sequence[str])
     """Stacks whose file differs; every one where code differs that they are made of."""
     of_code = [name for name in changed if name.startswith(_CODE)]
     files = {
-        path.name for side in (before, after) for path in check.stack_files(side.project)
+        path.name for side in (before, after) for path in stack_files.paths(side.project)
         if of_code or f"stacks/{path.name}" in changed
     }  # fmt: skip
     return sorted(name.removeprefix("Pulumi.").removesuffix(".yaml") for name in files)

@@ -182,3 +182,9 @@ def test_nodes_are_counted_from_the_stack_file(project: pathlib.Path) -> None:
     (project / "stacks" / "Pulumi.x.yaml").write_text("config:\n  gaxx:fleets:\n    - nodes: 8\n    - name: one\n")
     assert deploy.node_count(Stack(project, "gaxx", "x", "")) == 9
     assert deploy.node_count(Stack(project, "gaxx", "none", "")) == 0
+
+
+@pytest.mark.parametrize("data", [b"config: \xff", b"config: [", b"- a", b"config: x", b"config:\n  gaxx:fleets: 3\n"])
+def test_no_nodes_are_counted_in_what_is_no_stack_file(project: pathlib.Path, data: bytes) -> None:
+    (project / "stacks" / "Pulumi.x.yaml").write_bytes(data)
+    assert deploy.node_count(Stack(project, "gaxx", "x", "")) == 0
