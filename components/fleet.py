@@ -152,10 +152,10 @@ def _networks(parent: Fleet, fleet: FleetSettings, parts: StackParts) -> dict[st
     made = {}
     for region in dict.fromkeys(fleet.region(index) for index in range(1, fleet.nodes + 1)):
         request = NetworkRequest(
-            f"{fleet.name}-{region}",
+            naming.network_name(fleet.name, region, fleet.private_network),
             region,
             fleet.private_network,
-            label=naming.network_label(**whose, fleet=fleet.name, region=region),
+            label=naming.network_label(**whose, fleet=fleet.name, region=region, cidr=fleet.private_network),
             tags=naming.fleet_tags(**whose, fleet=fleet.name),
             seed=parts.sweep.output("seed"),
         )

@@ -49,7 +49,7 @@ def declare_node(
             "node": node,
             "cloud": fleet.cloud,
             "stackKey": parts.stack_key,
-            "triggers": [fleet.image, fleet.type, region],
+            "triggers": list(fleet.triggers(index)),
         },
         child,
     )

@@ -96,6 +96,13 @@ class FleetSettings:
         """The region of the node with this index (from 1)."""
         return self.regions[(index - 1) % len(self.regions)]
 
+    def triggers(self, index: int) -> tuple[str, ...]:
+        """What makes another machine of a node when it changes: image, type, region, and a private network if any.
+
+        Moved to another network, a live machine of Linode's would be off for a while.
+        """
+        return (self.image, self.type, self.region(index), *filter(None, (self.private_network,)))
+
 
 def read_fleet(entry: Reader, *, allowed_regions: tuple[str, ...]) -> FleetSettings:
     """Read one fleet; faults are noted in the reader."""

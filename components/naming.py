@@ -62,9 +62,14 @@ def firewall_label(*, project: str, backend_id: str, stack: str, fleet: str) -> 
     return _fitted(fleet, _FIREWALL_LABEL_LIMIT - _DIGEST_DIGITS - 1) + "-" + _digest(backend_id, project, stack)
 
 
-def network_label(*, project: str, backend_id: str, stack: str, fleet: str, region: str) -> str:
+def network_name(fleet: str, region: str, cidr: str) -> str:
+    """The name of a fleet's private network in a region: with other addresses it is another one."""
+    return f"{fleet}-{region}-{cidr.replace('/', '-')}"
+
+
+def network_label(*, project: str, backend_id: str, stack: str, fleet: str, region: str, cidr: str) -> str:
     """A cloud's label of a fleet's private network in a region: as long as a machine's at most, of DNS's alphabet."""
-    digest = _digest(backend_id, project, stack)
+    digest = _digest(backend_id, project, stack, cidr)
     return f"{_fitted(f'{fleet}-{region}', _MACHINE_LABEL_LIMIT - len(digest) - 1)}-{digest}"
 
 

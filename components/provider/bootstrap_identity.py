@@ -29,7 +29,7 @@ class BootstrapIdentity(Resource):
         "stackKey": Property("string", "the stack's key", replaces=True),
         "triggers": Property(
             "array",
-            "values that make another machine of it (image, region): fresh keys with each",
+            "values that make another machine of it (image, region, network): fresh keys with each",
             required=False,
             replaces=True,
             items=Property("string", "a value"),

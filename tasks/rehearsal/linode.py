@@ -64,6 +64,7 @@ class Linode:
             ("DELETE", one, guard(self._delete)),
             ("POST", f"{one}/boot", guard(self._power("linode_boot"))),
             ("POST", f"{one}/reboot", guard(self._power("linode_reboot"))),
+            ("POST", f"{one}/shutdown", guard(self._power("linode_shutdown"))),
             ("GET", f"{one}/ips", guard(self._part(linode_shapes.addresses))),
             ("POST", f"{one}/ips", guard(self._more_addresses)),
             ("GET", f"{one}/disks", guard(self._part_list(linode_shapes.disk))),
@@ -112,21 +113,26 @@ class Linode:
     async def _delete(self, request: Request) -> Response:
         instance = self._one(request)
         if instance.gone_at is None:
-            late = self.edge.faults.strikes("late-delete")
-            self.store.delete(instance, late=late)
-            self.store.log("linode_delete", instance.id, instance.label, takes_s=self.store.delay_s(late=late))
+            self.store.delete(instance, late=self.edge.faults.strikes("late-delete"))
             self._life.end(instance)
+        # Asked again while it goes, too: clients wait for an event of their own.
+        takes_s = max(0.0, (instance.gone_at or 0.0) - self.store.clock())
+        self.store.log("linode_delete", instance.id, instance.label, takes_s=takes_s)
         return self.shown({})
 
     async def _change_config(self, request: Request) -> Response:
         instance, wanted = self._one(request), await body(request)
-        instance.attributes["config"] = {key: value for key, value in wanted.items() if value is not None}
+        if wanted.get("interfaces") is not None:
+            instance.attributes["interfaces"] = linode_orders.interfaces(self.store, wanted, instance.region)
+        said = {key: value for key, value in wanted.items() if value is not None and key != "interfaces"}
+        instance.attributes["config"] = {**instance.attributes.get("config", {}), **said}
         return self.shown(linode_shapes.config(instance))
 
     def _power(self, action: str) -> Handler:
         async def answer(request: Request) -> Response:
             instance = self._one(request)
-            # It runs already: what was asked for is an event, and no more.
+            # Its node runs on: what was asked for is an event, and what is said of it.
+            instance.attributes["off"] = action == "linode_shutdown"
             self.store.log(action, instance.id, instance.label, takes_s=0)
             return self.shown({})
 

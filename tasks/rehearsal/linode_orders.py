@@ -3,6 +3,7 @@
 import base64
 import binascii
 import ipaddress
+import itertools
 import re
 import typing
 from collections.abc import Iterable, Mapping
@@ -59,7 +60,7 @@ def instance(store: Store, wanted: Body) -> Order:
             "interface_generation": wanted.get("interface_generation") or "legacy_config",
             "swap_size": int(wanted.get("swap_size") or 512) if image else 0,
             "private_ip": bool(wanted.get("private_ip")),
-            "interfaces": _interfaces(store, wanted, region),
+            "interfaces": interfaces(store, wanted, region),
         },
     )
 
@@ -121,8 +122,8 @@ def _rule(entry: Body, field: str) -> dict[str, typing.Any]:
     return {**kept, "addresses": {family: list(found) for family, found in addresses.items() if found}}
 
 
-def _interfaces(store: Store, wanted: Body, region: str) -> list[dict[str, typing.Any]]:
-    """What the instance is connected to; none are asked for when it is the public network alone."""
+def interfaces(store: Store, wanted: Body, region: str) -> list[dict[str, typing.Any]]:
+    """What an instance is connected to; none are asked for when it is the public network alone. Raise ApiError."""
     found = []
     for index, entry in enumerate(wanted.get("interfaces") or ()):
         field = f"interfaces[{index}]"
@@ -147,12 +148,26 @@ def _interfaces(store: Store, wanted: Body, region: str) -> list[dict[str, typin
             if store.kind("linode", "vpcs")[str(subnet["vpc"])]["region"] != region:
                 raise ApiError(400, "The VPC is in another region", field=f"{field}.subnet_id")
             given = entry.get("ipv4") or {}
-            network = ipaddress.IPv4Network(subnet["ipv4"])
-            address = given.get("vpc") or str(network.network_address + 2 + len(store.instances("linode")))
+            address = given.get("vpc") or _free_address(store, subnet)
             shown |= {"vpc_id": subnet["vpc"], "subnet_id": subnet["id"]}
             shown["ipv4"] = {"vpc": address, "nat_1_1": given.get("nat_1_1") or ""}
         found.append(shown)
     return found
+
+
+def _free_address(store: Store, subnet: Mapping[str, typing.Any]) -> str:
+    """The first one of a subnet that no instance has."""
+    taken = {
+        each["ipv4"]["vpc"]
+        for one in store.instances("linode")
+        for each in one.attributes["interfaces"]
+        if each["subnet_id"] == subnet["id"]
+    }
+    # The vendor keeps the first one for its gateway.
+    for address in itertools.islice(ipaddress.IPv4Network(subnet["ipv4"]).hosts(), 1, None):
+        if str(address) not in taken:
+            return str(address)
+    raise ApiError(400, "The subnet has no free address")
 
 
 def _one_of(wanted: Body, key: str, known: Iterable[str]) -> str:

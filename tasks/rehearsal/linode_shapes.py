@@ -41,7 +41,7 @@ def instance(one: Instance, now: float) -> Shape:
         "id": int(one.id),
         "label": one.label,
         "group": one.attributes.get("group", ""),
-        "status": one.phase(now),
+        "status": "offline" if one.attributes.get("off") and one.gone_at is None else one.phase(now),
         "created": stamp(one.created),
         "updated": stamp(one.updated),
         "type": one.type,

@@ -115,11 +115,11 @@ class Vultr:
 
     async def _delete(self, request: Request) -> Response:
         instance = self._one(request)
-        if instance.gone_at is not None:
-            raise ApiError(404, "invalid instance ID")
-        self.store.delete(instance, late=self.edge.faults.strikes("late-delete"))
-        instance.attributes["vpcs"] = []
-        self._life.end(instance)
+        # Asked again while it is listed, it is answered as before.
+        if instance.gone_at is None:
+            self.store.delete(instance, late=self.edge.faults.strikes("late-delete"))
+            instance.attributes["vpcs"] = []
+            self._life.end(instance)
         return Response(status_code=204)
 
     async def _backups(self, request: Request) -> Response:

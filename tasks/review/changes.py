@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 
 from tasks.review.events import natural
 from tasks.review.tree import NOBODY, Node, Tree
@@ -11,7 +12,7 @@ from tasks.review.tree import NOBODY, Node, Tree
 Op = typing.Literal["create", "replace", "delete", "update"]
 OPS: tuple[Op, ...] = typing.get_args(Op)
 
-_TRIGGERS = ("image", "type", "region")
+_TRIGGERS = ("image", "type", "region", "private network")
 _SIMPLE = {
     "slots": "items at once",
     "ttlS": "time to live (s)",
@@ -63,13 +64,20 @@ def _replaced(old: Node, new: Node) -> str:
     told = dict.fromkeys(
         f"{name} {before} → {after}"
         for name, before, after in (
-            *zip(_TRIGGERS, old.triggers, new.triggers, strict=False),
+            *_triggered(old.triggers, new.triggers),
             ("image", old.image, new.image),
             ("region", old.region, new.region),
         )
         if before != after
     )
     return ", ".join(told)
+
+
+def _triggered(old: Sequence[str], new: Sequence[str]) -> Iterable[tuple[str, str, str]]:
+    if not old or not new:
+        return ()  # a program of somebody else's, which tells none
+    # The last one is there only where it is declared.
+    return ((name, *pair) for name, pair in zip(_TRIGGERS, zip_longest(old, new, fillvalue="none"), strict=False))
 
 
 def _by_engine(before: Tree, after: Tree) -> Iterable[Change]:

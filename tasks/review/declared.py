@@ -132,7 +132,7 @@ def _node(settings: Settings, fleet: typing.Any, index: int, parent: str, firewa
         IDENTITY,
         f"{node}-identity",
         parent,
-        {"node": node, "cloud": fleet.cloud, "triggers": [fleet.image, fleet.type, fleet.region(index)]},
+        {"node": node, "cloud": fleet.cloud, "triggers": list(fleet.triggers(index))},
     )
     yield Resource(
         f"{prefix}${kind}::{node}", kind, node, parent, {**props, "node": node, "tags": list(tags)}, links=links

@@ -38,6 +38,29 @@ def test_machines_are_in_their_fleets_private_network_and_a_destroy_leaves_none(
     assert not any(accounts.left().values())
 
 
+def test_machines_are_made_anew_in_another_network_and_the_old_one_goes(rehearsed: Rehearsed) -> None:
+    project, accounts = rehearsed.project, rehearsed.accounts
+
+    def declare(**more: str) -> None:
+        rehearsed.change(linode(1, **more), vultr(1, **more))
+        project.up()
+        project.gaxx("run", "--", "true")
+        project.pulumi("preview", "--expect-no-changes")
+
+    rehearsed.create(linode(1), vultr(1))
+    project.up()
+    before = accounts.ids()
+    for addresses, networks in (("10.20.0.0/24", 2), ("10.20.0.0/20", 2), ("", 0)):
+        declare(**({"privateNetwork": addresses} if addresses else {}))
+        assert accounts.left() == {"instances": 2, "firewalls": 2, "networks": networks, "keys": 1}, addresses
+        assert not before & accounts.ids(), "what a machine is connected to is part of it"
+        before = accounts.ids()
+        ranges = {subnet["ipv4"] for network in accounts.linode("GET", "vpcs")["data"] for subnet in network["subnets"]}
+        assert ranges == ({addresses} if addresses else set())
+    (machine,) = accounts.vultrs()
+    assert accounts.vultr("GET", f"instances/{machine['id']}/vpcs")["vpcs"] == []
+
+
 def test_networks_and_keys_of_creates_that_failed_and_yet_created_do_not_stay(bundles: pathlib.Path) -> None:
     with new_rehearsed(bundles, "--faults", "create-500=0.5/4", "--seed", "1") as rehearsed:
         rehearsed.create(linode(1, **RANGE), vultr(1, **RANGE))

@@ -4,6 +4,7 @@ import json
 import typing
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 
 from tasks.review import comment, events, page
@@ -53,6 +54,22 @@ def side(*nodes: list[Resource], steps: tuple[Step, ...] = (), **more: typing.An
 
 def told(model: Model) -> list[tuple[str, str, tuple[str, ...]]]:
     return [(group.op, group.why, group.nodes) for group in model.groups]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (("a", "b", "c"), ("a", "b", "c", "10.20.0.0/24"), "private network none → 10.20.0.0/24"),
+        (("a", "b", "c", "10.20.0.0/24"), ("a", "b", "c"), "private network 10.20.0.0/24 → none"),
+        (("a", "b", "c", "10.20.0.0/24"), ("a", "x", "c", "10.30.0.0/24"),
+         "type b → x, private network 10.20.0.0/24 → 10.30.0.0/24"),
+    ],
+)  # fmt: skip
+def test_another_private_network_means_another_machine(
+    before: tuple[str, ...], after: tuple[str, ...], why: str
+) -> None:
+    model = compare(side(node(1, before)), side(node(1, after)))
+    assert told(model) == [("replace", why, ("demo-1",))]
 
 
 def test_settings_change_in_place_and_contents_are_not_told() -> None:
