@@ -4,6 +4,7 @@ Vendors are asked where their token is in the environment: without it nothing co
 configured with the vendor's own plugin, and then the vendor itself refuses.
 """
 
+import difflib
 import functools
 import typing
 from collections.abc import Iterator
@@ -65,13 +66,14 @@ def _regions(
     able = sorted(region for region, words in offered.items() if not fault(fleet, words))
     for index, region in enumerate(fleet.regions):
         if region not in offered:
-            yield f"regions[{index}]", f"{cloud} has no region {region}; {_some(able)} would be"
+            yield f"regions[{index}]", f"{cloud} has no region {region}; {_some(able, region)} would be"
         elif reason := fault(fleet, offered[region]):
-            yield f"regions[{index}]", f"{cloud}'s region {region} {reason}; {_some(able)} would be right"
+            yield f"regions[{index}]", f"{cloud}'s region {region} {reason}; {_some(able, region)} would be right"
 
 
-def _some(regions: list[str]) -> str:
-    shown = ", ".join(regions[:_SHOWN])
+def _some(regions: list[str], like: str) -> str:
+    near = difflib.get_close_matches(like, regions)
+    shown = ", ".join([*near, *(region for region in regions if region not in near)][:_SHOWN])
     return f"{shown}, …" if len(regions) > _SHOWN else shown or "none"
 
 

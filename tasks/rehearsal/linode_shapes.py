@@ -241,7 +241,7 @@ def types() -> list[Shape]:
             "disk": size.disk_mib,
             "memory": size.memory_mib,
             "vcpus": size.cpus,
-            "gpus": 0,
+            "gpus": int("-gpu-" in name),
             "accelerated_devices": 0,
             "network_out": 1000,
             "transfer": size.transfer,
