@@ -51,9 +51,9 @@ def test_a_stack_that_has_enough_without_a_refused_machine_is_rehearsed_to_its_e
 
 def test_a_stack_that_cannot_be_is_refused_before_it_costs_anything(project: Project) -> None:
     plugins(project)
-    declare(project, linode(1, type="g6-standard-8"))
+    declare(project, linode(1, image="linode/debian99"))
 
     done = project.gaxx("rehearse", "--stack", STACK, check=1)
 
-    assert "type is not valid" in done.stderr
+    assert "image is not valid" in done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"gaxx: rehearsal of {STACK}: up of 1 nodes failed")
