@@ -107,10 +107,19 @@ class RunnerConnection:
         self, command: Command, *, detached: bool = False, stdin_data: bytes = b"", work_dir: bytes = b""
     ) -> Stream:
         """Start a streamed process. Raises RunnerUnavailable."""
-        await self._wait_ready()
+        if not self.is_alive:
+            await self._wait_ready()
         ident = self._take_id()
-        stream = self._streams[ident] = Stream(self.send, ident, says_began=command.has_stdin or detached)
-        spawn = Spawn(id=ident, command=command, detached=detached, stdin_data=stdin_data, work_dir=work_dir)
+        stream = self._streams[ident] = Stream(self.send, ident)
+        spawn = Spawn(
+            id=ident,
+            command=command,
+            detached=detached,
+            stdin_data=stdin_data,
+            work_dir=work_dir,
+            # Somebody waits for it, to feed the process or to leave it alone.
+            says_began=command.has_stdin or detached,
+        )
         self.send(RunnerRequest(spawn=spawn))
         return stream
 

@@ -9,17 +9,12 @@ from agent.proto.runner_pb2 import Began, Credit, Finished, Input, Kill, Output,
 STDIN_WINDOW_BYTES = 1024 * 1024
 """How much of a stream's stdin may be on the way to the process."""
 
-AT_ONCE_S = 0.01
-"""An event that comes so soon after Began stands for both."""
-
 
 class Stream:
     """One streamed process: iterate its events (Began, Output, Finished last), feed and signal it."""
 
-    def __init__(self, send: Callable[[RunnerRequest], None], ident: int, *, says_began: bool = False) -> None:
-        """`says_began`: somebody waits for Began itself, to feed the process or to leave it alone."""
+    def __init__(self, send: Callable[[RunnerRequest], None], ident: int) -> None:
         self._send = send
-        self._says_began = says_began
         self._id = ident
         self._events: asyncio.Queue[Began | Output | Finished] = asyncio.Queue()
         self._stdin_room = asyncio.Event()
@@ -32,30 +27,14 @@ class Stream:
         return self._iterate()
 
     async def _iterate(self) -> AsyncIterator[Began | Output | Finished]:
-        pid = 0
         while True:
             event = await self._events.get()
-            if isinstance(event, Began):
-                pid = event.pid
-                event = await self._sooner(event)
-            if isinstance(event, Finished):
-                event.exit.pid = pid
-                yield event
-                return
             yield event
+            if isinstance(event, Finished):
+                return
             if isinstance(event, Output):
                 # Whoever iterates comes back when the event is on its way: only then may more come.
                 self._send(RunnerRequest(credit=Credit(id=self._id, bytes=len(event.data))))
-
-    async def _sooner(self, began: Began) -> Began | Output | Finished:
-        """What comes at once in place of the news that it began, which a short command need not pay for."""
-        if self._says_began:
-            return began
-        try:
-            async with asyncio.timeout(AT_ONCE_S):
-                return await self._events.get()
-        except TimeoutError:
-            return began
 
     async def write(self, data: bytes) -> None:
         """Pass stdin on; waits while the process does not read."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from agent.proto import agent_pb2 as agent_dot_proto_dot_agent__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61gent/proto/runner.proto\x12\x0egaxx.runner.v1\x1a\x17\x61gent/proto/agent.proto\"\xe2\x01\n\rRunnerRequest\x12&\n\x05spawn\x18\x01 \x01(\x0b\x32\x15.gaxx.runner.v1.SpawnH\x00\x12&\n\x05input\x18\x02 \x01(\x0b\x32\x15.gaxx.runner.v1.InputH\x00\x12$\n\x04kill\x18\x03 \x01(\x0b\x32\x14.gaxx.runner.v1.KillH\x00\x12&\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x15.gaxx.runner.v1.BatchH\x00\x12(\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x16.gaxx.runner.v1.CreditH\x00\x42\t\n\x07request\"\xb0\x01\n\x05Spawn\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x16.gaxx.agent.v1.Command\x12\x0f\n\x07\x63ollect\x18\x03 \x01(\x08\x12\x10\n\x08\x64\x65tached\x18\x04 \x01(\x08\x12\x12\n\nstdin_data\x18\x05 \x01(\x0c\x12\x1a\n\x12inline_limit_bytes\x18\x06 \x01(\x04\x12\r\n\x05spool\x18\x07 \x01(\x0c\x12\x10\n\x08work_dir\x18\x08 \x01(\x0c\"=\n\x05\x42\x61tch\x12%\n\x06spawns\x18\x01 \x03(\x0b\x32\x15.gaxx.runner.v1.Spawn\x12\r\n\x05slots\x18\x02 \x01(\r\".\n\x05Input\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0b\n\x03\x65of\x18\x03 \x01(\x08\"]\n\x04Kill\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x12\n\nqueued_too\x18\x03 \x01(\x08\x12%\n\x06\x65nding\x18\x04 \x01(\x0e\x32\x15.gaxx.agent.v1.Ending\"#\n\x06\x43redit\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"\x9f\x02\n\x0bRunnerEvent\x12&\n\x05ready\x18\x01 \x01(\x0b\x32\x15.gaxx.runner.v1.ReadyH\x00\x12&\n\x05\x62\x65gan\x18\x02 \x01(\x0b\x32\x15.gaxx.runner.v1.BeganH\x00\x12(\n\x06output\x18\x03 \x01(\x0b\x32\x16.gaxx.runner.v1.OutputH\x00\x12,\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x18.gaxx.runner.v1.FinishedH\x00\x12\x37\n\x0e\x66inished_batch\x18\x05 \x01(\x0b\x32\x1d.gaxx.runner.v1.FinishedBatchH\x00\x12&\n\x05taken\x18\x06 \x01(\x0b\x32\x15.gaxx.runner.v1.TakenH\x00\x42\x07\n\x05\x65vent\"\x16\n\x05Ready\x12\r\n\x05slots\x18\x01 \x01(\r\" \n\x05\x42\x65gan\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0b\n\x03pid\x18\x02 \x01(\x03\"5\n\x06Output\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x11\n\tis_stderr\x18\x02 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x98\x01\n\x08\x46inished\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x04\x65xit\x18\x02 \x01(\x0b\x32\x13.gaxx.agent.v1.Exit\x12\x0e\n\x06stdout\x18\x03 \x01(\x0c\x12\x0e\n\x06stderr\x18\x04 \x01(\x0c\x12\x14\n\x0cstart_unix_s\x18\x05 \x01(\x01\x12\x12\n\nend_unix_s\x18\x06 \x01(\x01\x12\x13\n\x0boutput_held\x18\x07 \x01(\x08\";\n\rFinishedBatch\x12*\n\x08\x66inished\x18\x01 \x03(\x0b\x32\x18.gaxx.runner.v1.Finished\"\"\n\x05Taken\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61gent/proto/runner.proto\x12\x0egaxx.runner.v1\x1a\x17\x61gent/proto/agent.proto\"\xe2\x01\n\rRunnerRequest\x12&\n\x05spawn\x18\x01 \x01(\x0b\x32\x15.gaxx.runner.v1.SpawnH\x00\x12&\n\x05input\x18\x02 \x01(\x0b\x32\x15.gaxx.runner.v1.InputH\x00\x12$\n\x04kill\x18\x03 \x01(\x0b\x32\x14.gaxx.runner.v1.KillH\x00\x12&\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x15.gaxx.runner.v1.BatchH\x00\x12(\n\x06\x63redit\x18\x05 \x01(\x0b\x32\x16.gaxx.runner.v1.CreditH\x00\x42\t\n\x07request\"\xc4\x01\n\x05Spawn\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x16.gaxx.agent.v1.Command\x12\x0f\n\x07\x63ollect\x18\x03 \x01(\x08\x12\x10\n\x08\x64\x65tached\x18\x04 \x01(\x08\x12\x12\n\nstdin_data\x18\x05 \x01(\x0c\x12\x1a\n\x12inline_limit_bytes\x18\x06 \x01(\x04\x12\r\n\x05spool\x18\x07 \x01(\x0c\x12\x10\n\x08work_dir\x18\x08 \x01(\x0c\x12\x12\n\nsays_began\x18\t \x01(\x08\"=\n\x05\x42\x61tch\x12%\n\x06spawns\x18\x01 \x03(\x0b\x32\x15.gaxx.runner.v1.Spawn\x12\r\n\x05slots\x18\x02 \x01(\r\".\n\x05Input\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0b\n\x03\x65of\x18\x03 \x01(\x08\"]\n\x04Kill\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x12\n\nqueued_too\x18\x03 \x01(\x08\x12%\n\x06\x65nding\x18\x04 \x01(\x0e\x32\x15.gaxx.agent.v1.Ending\"#\n\x06\x43redit\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"\x9f\x02\n\x0bRunnerEvent\x12&\n\x05ready\x18\x01 \x01(\x0b\x32\x15.gaxx.runner.v1.ReadyH\x00\x12&\n\x05\x62\x65gan\x18\x02 \x01(\x0b\x32\x15.gaxx.runner.v1.BeganH\x00\x12(\n\x06output\x18\x03 \x01(\x0b\x32\x16.gaxx.runner.v1.OutputH\x00\x12,\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x18.gaxx.runner.v1.FinishedH\x00\x12\x37\n\x0e\x66inished_batch\x18\x05 \x01(\x0b\x32\x1d.gaxx.runner.v1.FinishedBatchH\x00\x12&\n\x05taken\x18\x06 \x01(\x0b\x32\x15.gaxx.runner.v1.TakenH\x00\x42\x07\n\x05\x65vent\"\x16\n\x05Ready\x12\r\n\x05slots\x18\x01 \x01(\r\" \n\x05\x42\x65gan\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0b\n\x03pid\x18\x02 \x01(\x03\"5\n\x06Output\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x11\n\tis_stderr\x18\x02 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x98\x01\n\x08\x46inished\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x04\x65xit\x18\x02 \x01(\x0b\x32\x13.gaxx.agent.v1.Exit\x12\x0e\n\x06stdout\x18\x03 \x01(\x0c\x12\x0e\n\x06stderr\x18\x04 \x01(\x0c\x12\x14\n\x0cstart_unix_s\x18\x05 \x01(\x01\x12\x12\n\nend_unix_s\x18\x06 \x01(\x01\x12\x13\n\x0boutput_held\x18\x07 \x01(\x08\";\n\rFinishedBatch\x12*\n\x08\x66inished\x18\x01 \x03(\x0b\x32\x18.gaxx.runner.v1.Finished\"\"\n\x05Taken\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,27 +35,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNNERREQUEST']._serialized_start=70
   _globals['_RUNNERREQUEST']._serialized_end=296
   _globals['_SPAWN']._serialized_start=299
-  _globals['_SPAWN']._serialized_end=475
-  _globals['_BATCH']._serialized_start=477
-  _globals['_BATCH']._serialized_end=538
-  _globals['_INPUT']._serialized_start=540
-  _globals['_INPUT']._serialized_end=586
-  _globals['_KILL']._serialized_start=588
-  _globals['_KILL']._serialized_end=681
-  _globals['_CREDIT']._serialized_start=683
-  _globals['_CREDIT']._serialized_end=718
-  _globals['_RUNNEREVENT']._serialized_start=721
-  _globals['_RUNNEREVENT']._serialized_end=1008
-  _globals['_READY']._serialized_start=1010
-  _globals['_READY']._serialized_end=1032
-  _globals['_BEGAN']._serialized_start=1034
-  _globals['_BEGAN']._serialized_end=1066
-  _globals['_OUTPUT']._serialized_start=1068
-  _globals['_OUTPUT']._serialized_end=1121
-  _globals['_FINISHED']._serialized_start=1124
-  _globals['_FINISHED']._serialized_end=1276
-  _globals['_FINISHEDBATCH']._serialized_start=1278
-  _globals['_FINISHEDBATCH']._serialized_end=1337
-  _globals['_TAKEN']._serialized_start=1339
-  _globals['_TAKEN']._serialized_end=1373
+  _globals['_SPAWN']._serialized_end=495
+  _globals['_BATCH']._serialized_start=497
+  _globals['_BATCH']._serialized_end=558
+  _globals['_INPUT']._serialized_start=560
+  _globals['_INPUT']._serialized_end=606
+  _globals['_KILL']._serialized_start=608
+  _globals['_KILL']._serialized_end=701
+  _globals['_CREDIT']._serialized_start=703
+  _globals['_CREDIT']._serialized_end=738
+  _globals['_RUNNEREVENT']._serialized_start=741
+  _globals['_RUNNEREVENT']._serialized_end=1028
+  _globals['_READY']._serialized_start=1030
+  _globals['_READY']._serialized_end=1052
+  _globals['_BEGAN']._serialized_start=1054
+  _globals['_BEGAN']._serialized_end=1086
+  _globals['_OUTPUT']._serialized_start=1088
+  _globals['_OUTPUT']._serialized_end=1141
+  _globals['_FINISHED']._serialized_start=1144
+  _globals['_FINISHED']._serialized_end=1296
+  _globals['_FINISHEDBATCH']._serialized_start=1298
+  _globals['_FINISHEDBATCH']._serialized_end=1357
+  _globals['_TAKEN']._serialized_start=1359
+  _globals['_TAKEN']._serialized_end=1393
 # @@protoc_insertion_point(module_scope)

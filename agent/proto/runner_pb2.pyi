@@ -21,7 +21,7 @@ class RunnerRequest(_message.Message):
     def __init__(self, spawn: _Optional[_Union[Spawn, _Mapping]] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., kill: _Optional[_Union[Kill, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ...) -> None: ...
 
 class Spawn(_message.Message):
-    __slots__ = ("id", "command", "collect", "detached", "stdin_data", "inline_limit_bytes", "spool", "work_dir")
+    __slots__ = ("id", "command", "collect", "detached", "stdin_data", "inline_limit_bytes", "spool", "work_dir", "says_began")
     ID_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     COLLECT_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Spawn(_message.Message):
     INLINE_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     SPOOL_FIELD_NUMBER: _ClassVar[int]
     WORK_DIR_FIELD_NUMBER: _ClassVar[int]
+    SAYS_BEGAN_FIELD_NUMBER: _ClassVar[int]
     id: int
     command: _agent_pb2.Command
     collect: bool
@@ -38,7 +39,8 @@ class Spawn(_message.Message):
     inline_limit_bytes: int
     spool: bytes
     work_dir: bytes
-    def __init__(self, id: _Optional[int] = ..., command: _Optional[_Union[_agent_pb2.Command, _Mapping]] = ..., collect: bool = ..., detached: bool = ..., stdin_data: _Optional[bytes] = ..., inline_limit_bytes: _Optional[int] = ..., spool: _Optional[bytes] = ..., work_dir: _Optional[bytes] = ...) -> None: ...
+    says_began: bool
+    def __init__(self, id: _Optional[int] = ..., command: _Optional[_Union[_agent_pb2.Command, _Mapping]] = ..., collect: bool = ..., detached: bool = ..., stdin_data: _Optional[bytes] = ..., inline_limit_bytes: _Optional[int] = ..., spool: _Optional[bytes] = ..., work_dir: _Optional[bytes] = ..., says_began: bool = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("spawns", "slots")

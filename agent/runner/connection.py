@@ -34,6 +34,8 @@ WATCH_AFTER_S = 0.002
 # Results of short items travel together: so many, or those of so long.
 COMPANY = 64
 COMPANY_WITHIN_S = 0.005
+# What a streamed process says so soon stands for the news that it began, which a short command need not pay for.
+AT_ONCE_S = 0.01
 
 
 class Connection:
@@ -159,8 +161,13 @@ class Connection:
             if not self._fresh_timer_set:
                 self._fresh_timer_set = True
                 self._loop.after(WATCH_AFTER_S, self._watch_fresh)
+        elif spawn.says_began:
+            self._say_began(item)
         else:
-            self._send(RunnerEvent(began=Began(id=item.id, pid=item.pid)))
+            item.silent = self._loop.after(AT_ONCE_S, lambda: self._say_began(item))
+
+    def _say_began(self, item: Item) -> None:
+        self._send(RunnerEvent(began=Began(id=item.id, pid=item.pid)))
 
     def _watch_fresh(self) -> None:
         self._fresh_timer_set = False
@@ -172,6 +179,7 @@ class Connection:
             self._loop.after(self._fresh[0][0] - now, self._watch_fresh)
 
     def _emit(self, item: Item, is_stderr: bool, data: bytes) -> None:  # noqa: FBT001 - the wire's own flag
+        item.speaks()
         self._send(RunnerEvent(output=Output(id=item.id, is_stderr=is_stderr, data=data)))
 
     def _taken(self, item: Item, count: int) -> None:
@@ -187,6 +195,8 @@ class Connection:
             self._busy -= 1
             self._finished.append(item.finished)
         else:
+            item.speaks()
+            item.finished.exit.pid = item.pid
             self._send(RunnerEvent(finished=item.finished))
 
     def turn_ended(self) -> None:

@@ -41,6 +41,8 @@ class Item:
         self.id = spawn.id
         self.pid = 0
         self.detached = spawn.detached
+        self.silent: Timer | None = None
+        """Runs until it is said by itself that the process began."""
         self.finished = Finished(id=spawn.id)
         self._loop = loop
         self._emit: Callable[[Item, bool, bytes], None] | None = emit
@@ -94,6 +96,12 @@ class Item:
             self._feed.write(self.spawn.stdin_data, eof=not command.has_stdin)
         if command.deadline_s > 0:
             self._timers.append(self._loop.after(command.deadline_s, lambda: self.kill(DEADLINE)))
+
+    def speaks(self) -> None:
+        """Something is said of the process: that it began need not be."""
+        if self.silent is not None:
+            self.silent.cancel()
+            self.silent = None
 
     def fail(self, ending: Ending, error: str = "") -> None:
         """Report an item that has no process: it never started, or was called off while queued."""

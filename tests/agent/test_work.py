@@ -327,7 +327,7 @@ async def _ended(stream: Stream) -> bool:
 
 async def test_when_the_runner_dies_its_items_come_back_as_lost_and_the_next_ones_run(rig: Rig) -> None:
     async with working(rig) as stream:
-        await stream.lease([b"sleep", b"30"], [b"sleep", b"30"], [b"true"])
+        await stream.lease(*([b"sleep", b"30"] for _ in range(3)))
         pid = rig.agent.node.runner.runner_pid
         os.kill(pid, signal.SIGKILL)
         lost = await stream.collect(3)
