@@ -10,8 +10,7 @@ import contextlib
 import datetime as dt
 import functools
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 import grpc.aio
@@ -43,13 +42,34 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """Who we are to the nodes: certificate, its key, and the principal's token."""
 
     certificate_pem: str
-    key_pem: str = field(repr=False)
-    token: str = field(repr=False)
+    key_pem: str
+    token: str
+
+    def __repr__(self) -> str:
+        """Show neither key nor token."""
+        return f"{type(self).__name__}(certificate_pem={self.certificate_pem!r})"
+
+
+class _OnDemand:
+    """A channel for a stub of generated code: what it makes for each method waits until the method is called."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, kind: str) -> Any:
+        make = getattr(self._channel, kind)
+
+        def method(*named: Any, **codec: Any) -> Any:
+            def call(*said: Any, **options: Any) -> Any:
+                return make(*named, **codec)(*said, **options)
+
+            return call
+
+        return method
 
 
 class AgentChannel:
@@ -70,7 +90,8 @@ class AgentChannel:
         """The stub of gaxx.agent.v1, loaded when it is asked for."""
         from agent.proto.agent_pb2_grpc import AgentStub
 
-        return AgentStub(self.channel)
+        # One method is what most callers want, and there may be thousands of nodes.
+        return AgentStub(_OnDemand(self.channel))
 
     @property
     def health(self) -> Any:

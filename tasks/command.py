@@ -37,8 +37,7 @@ class Command:
     run_id: str = dataclasses.field(default_factory=new_run_id)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Report:
+class Report(typing.NamedTuple):
     """The answer of every node, in the order asked."""
 
     run_id: str

@@ -3,7 +3,6 @@
 import asyncio
 import collections.abc
 import contextlib
-import dataclasses
 import signal
 
 import grpc
@@ -145,8 +144,7 @@ class ExecOnNode:
 
     def _outcome(self, end: agent_pb2.Exit) -> Outcome:
         ending = _ENDINGS.get(end.ending, Ending.ERROR)
-        return dataclasses.replace(
-            self._with_output(ending, error=end.error),
+        return self._with_output(ending, error=end.error)._replace(
             exit_code=end.exit_code if ending is Ending.EXITED else None,
             signal=end.signal if ending is Ending.SIGNALED else None,
             stdout_cut=end.stdout_cut,

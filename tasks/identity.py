@@ -3,7 +3,6 @@
 Key material is only read here where it is used; nothing of it is ever an argument of a process or in a log.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -24,8 +23,7 @@ CSR = "tls.csr"
 RECORD = "operator.json"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(typing.NamedTuple):
     """The public part of the operator's identity, and where the private part lies."""
 
     folder: pathlib.Path

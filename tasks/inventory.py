@@ -4,9 +4,9 @@ Starting Pulumi costs a second or two, reading the cache none: so nothing here a
 """
 
 import contextlib
-import dataclasses
 import json
 import pathlib
+import typing
 
 from components import backend, places
 from components.errors import GaxxError, InventoryError, Refused
@@ -18,8 +18,7 @@ OUTPUT = "inventory"
 """The stack output that holds it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(typing.NamedTuple):
     """One stack of one project on one backend."""
 
     root: pathlib.Path
@@ -33,8 +32,7 @@ class Stack:
         return places.inventory_cache(self.backend_id, self.project, self.name)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Found:
+class Found(typing.NamedTuple):
     """An inventory, and whether it came from the cache (and may thus be older than the stack)."""
 
     stack: Stack

@@ -4,7 +4,6 @@ Remote output is written through as the bytes it is; what is ours is text around
 """
 
 import collections.abc
-import dataclasses
 import json
 import typing
 
@@ -14,8 +13,7 @@ from tasks.selection import fold_names
 _RED, _GREEN, _YELLOW, _BOLD, _RESET = b"\x1b[31m", b"\x1b[32m", b"\x1b[33m", b"\x1b[1m", b"\x1b[0m"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Group:
+class Group(typing.NamedTuple):
     """Nodes that answered the same."""
 
     nodes: tuple[str, ...]

@@ -2,7 +2,6 @@
 
 import asyncio
 import collections.abc
-import dataclasses
 import functools
 import signal
 import time
@@ -161,7 +160,7 @@ class _Session:
             error_text = error.message.removeprefix(f"{node.name}: ")
             return Outcome(node.name, Ending.UNREACHABLE, error=error_text, started=False)
         if outcome.error == failure.REFUSED_OR_DOWN and self._own_fault:
-            return dataclasses.replace(outcome, ending=Ending.REFUSED, error=self._own_fault)
+            return outcome._replace(ending=Ending.REFUSED, error=self._own_fault)
         return outcome
 
     def _start(self, node: Node) -> "agent_pb2.ExecRequest":

@@ -55,6 +55,10 @@ VERBS = {
 }
 
 
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""Python looks for garbage when so many objects have come to be; its own number, 700, is for less memory."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are needed."""
 
@@ -69,6 +73,7 @@ class LazyGroup(click.Group):
         module = importlib.import_module(VERBS[cmd_name][0])
         openssl.let_in()
         gc.freeze()
+        gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
         gc.enable()
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command

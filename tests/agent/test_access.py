@@ -1,7 +1,6 @@
 """Who is refused and how: every wrong certificate, token, serial and role, each with its status and its audit line."""
 
 import asyncio
-import dataclasses
 import hashlib
 import socket
 import ssl
@@ -124,19 +123,19 @@ async def test_the_wrong_host_name_is_refused_by_the_client(rig: Rig) -> None:
 
 
 def _no_token(rig: Rig) -> Identity:
-    return dataclasses.replace(rig.identities["ada"], token="")
+    return rig.identities["ada"]._replace(token="")
 
 
 def _wrong_token(rig: Rig) -> Identity:
-    return dataclasses.replace(rig.identities["ada"], token="x" * 43)
+    return rig.identities["ada"]._replace(token="x" * 43)
 
 
 def _token_of_another(rig: Rig) -> Identity:
-    return dataclasses.replace(rig.identities["ada"], token=rig.identities["oscar"].token)
+    return rig.identities["ada"]._replace(token=rig.identities["oscar"].token)
 
 
 def _token_of_the_environment(rig: Rig) -> Identity:
-    return dataclasses.replace(rig.identities["ada"], token=rig.config.token)
+    return rig.identities["ada"]._replace(token=rig.config.token)
 
 
 def _unknown(rig: Rig) -> Identity:
@@ -246,7 +245,7 @@ async def test_a_rotated_token_is_good_at_once_and_the_old_one_no_longer(rig: Ri
     old = rig.identities["ada"]
     rig.manifest["principals"][0]["tokenSha256"] = hashlib.sha256(b"new").hexdigest()
     await rig.reload()
-    await _info(rig, dataclasses.replace(old, token="new"))
+    await _info(rig, old._replace(token="new"))
     assert (await _refused(rig, old)).code() is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -255,7 +254,7 @@ async def test_while_rotating_both_tokens_are_good(rig: Rig) -> None:
     entry["tokenSha256"] = f"{entry['tokenSha256']} {hashlib.sha256(b'new').hexdigest()}"
     await rig.reload()
     await _info(rig, rig.identities["ada"])
-    await _info(rig, dataclasses.replace(rig.identities["ada"], token="new"))
+    await _info(rig, rig.identities["ada"]._replace(token="new"))
 
 
 async def test_a_broken_manifest_leaves_the_old_one_in_force(rig: Rig) -> None:

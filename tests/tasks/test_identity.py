@@ -11,6 +11,7 @@ import threading
 import pytest
 from cryptography import x509
 
+from agent.client import Identity
 from components import places
 from components.authority import csr_key_sha256
 from components.errors import GaxxError, Refused
@@ -160,3 +161,9 @@ def test_a_passphrase_of_the_users_own_is_left_alone(project: pathlib.Path, monk
     assert project.exists()
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in env.chosen()
+
+
+def test_an_identity_that_is_shown_shows_neither_key_nor_token() -> None:
+    shown = repr(Identity(certificate_pem="public", key_pem="private", token="secret"))
+    assert "public" in shown
+    assert not [word for word in ("private", "secret") if word in shown]

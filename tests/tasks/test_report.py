@@ -1,6 +1,5 @@
 """Folding, the ledger, and what an exit code says of many nodes."""
 
-import dataclasses
 import io
 
 import grpc
@@ -11,7 +10,7 @@ from tasks.outcome import Ending, Outcome, exit_code
 
 
 def outcome(node: str, code: int = 0, stdout: bytes = b"", **more: object) -> Outcome:
-    return dataclasses.replace(Outcome(node, Ending.EXITED, exit_code=code, stdout=stdout), **more)  # type: ignore[arg-type]
+    return Outcome(node, Ending.EXITED, exit_code=code, stdout=stdout)._replace(**more)  # type: ignore[arg-type]
 
 
 def test_nodes_with_equal_answers_are_one_group_and_the_largest_is_first() -> None:
