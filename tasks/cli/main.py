@@ -13,10 +13,10 @@ import typing
 # Loading modules makes many objects and no garbage: looking for some meanwhile takes a tenth of a short command.
 gc.disable()
 
-from tasks.cli import openssl  # noqa: E402 - after the above, and so below
+from tasks.cli import light_start  # noqa: E402 - after the above, and so below
 
 if sys.argv[1:2] == ["run"]:
-    openssl.leave_out()
+    light_start.leave_out()
 
 import click  # noqa: E402
 
@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
         if cmd_name not in VERBS:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(VERBS[cmd_name][0])
-        openssl.let_in()
+        light_start.let_in()
         gc.freeze()
         gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
         gc.enable()

@@ -289,8 +289,10 @@ def test_running_loads_no_openssl_and_leaves_it_to_whoever_wants_it(three: Fleet
     libraries = "{word.rpartition('/')[2].partition('.so')[0] for word in maps if '.so' in word}"
     loaded = after_running(three, f"maps = pathlib.Path('/proc/self/maps').read_text().split(); print(*{libraries})")
     assert "libc" in loaded
-    assert not {"libssl", "libcrypto"} & set(loaded)
+    assert not {"libssl", "libcrypto", "libuuid"} & set(loaded)
     assert after_running(three, "import ssl; print(ssl.OPENSSL_VERSION)")[0] == "OpenSSL"
+    wanted = "import grpc_health, typing_extensions, uuid"
+    assert after_running(three, f"{wanted}; print(typing_extensions.override.__name__, uuid.uuid4())")[0] == "override"
 
 
 def _sha256(data: bytes) -> bytes:
