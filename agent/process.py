@@ -1,6 +1,7 @@
 """One agent process: configuration, agent, signals, exit code."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,9 @@ from agent.errors import AgentError
 from agent.logs import set_up_logging
 from agent.readiness import feed_watchdog, notify_ready
 from agent.server import Agent, WorkFactory
+
+_OBJECTS_BETWEEN_COLLECTIONS = 10_000
+"""Python looks for garbage when so many objects have come to be: once in some commands, not several times in each."""
 
 
 def run(core_log: CoreLog) -> int:
@@ -48,6 +52,9 @@ async def _serve(agent: Agent, core_log: CoreLog) -> int:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
     await agent.start()
+    # What was loaded stays: a search for garbage need not look at it, nor begin at each short command.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         notify_ready()
     except OSError:
