@@ -328,6 +328,8 @@ async def _ended(stream: Stream) -> bool:
 async def test_when_the_runner_dies_its_items_come_back_as_lost_and_the_next_ones_run(rig: Rig) -> None:
     async with working(rig) as stream:
         await stream.lease(*([b"sleep", b"30"] for _ in range(3)))
+        # What has not reached the runner yet would wait for the next one.
+        await until(lambda: rig.agent.node.runner.running == 3, "the runner to have all three")
         pid = rig.agent.node.runner.runner_pid
         os.kill(pid, signal.SIGKILL)
         lost = await stream.collect(3)
