@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -21,7 +20,7 @@ from agent.metrics import disk_bytes, memory_bytes
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
 from agent.proto.agent_pb2_grpc import AgentServicer
-from agent.proto.runner_pb2 import Began, Output
+from agent.proto.runner_pb2 import Began, Finished, Output
 from agent.refusal import Context, refuse
 from agent.runner_client import RunnerUnavailable
 from agent.runner_stream import Stream
@@ -77,7 +76,12 @@ class AgentService(AgentServicer):
             pump = _Pump(requests, stream)
             try:
                 async for event in stream:
-                    yield self._exec_event(event, start)
+                    try:
+                        yield _exec_event(event)
+                    finally:
+                        if isinstance(event, Finished):
+                            # Not before: the answer need not wait for what is written about it.
+                            self._note_end(event.exit, start)
                 if start.command.has_stdin:
                     await pump.quiet()
             finally:
@@ -191,22 +195,16 @@ class AgentService(AgentServicer):
             message = f"{MAX_SESSIONS} commands run on this node already"
             await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
-    def _exec_event(self, event: Any, start: pb.ExecRequest.Start) -> pb.ExecEvent:
-        if isinstance(event, Output):
-            if event.is_stderr:
-                return pb.ExecEvent(stderr=event.data)
-            return pb.ExecEvent(stdout=event.data)
-        if isinstance(event, Began):
-            return pb.ExecEvent(started=pb.ExecEvent.Started(pid=event.pid))
-        self._node.metrics.executed(event.exit.ending, event.exit.wall_s, item=False)
+    def _note_end(self, exited: pb.Exit, start: pb.ExecRequest.Start) -> None:
+        self._node.metrics.executed(exited.ending, exited.wall_s, item=False)
         self._note_command(
             "end",
             start,
             program=audit_lines.program(start.command.argv),
-            ending=pb.Ending.Name(event.exit.ending).lower(),
-            exit_code=event.exit.exit_code,
-            signal=event.exit.signal,
-            wall_s=round(event.exit.wall_s, 3),
+            ending=pb.Ending.Name(exited.ending).lower(),
+            exit_code=exited.exit_code,
+            signal=exited.signal,
+            wall_s=round(exited.wall_s, 3),
         )
         _log.info(
             "command ended",
@@ -215,12 +213,11 @@ class AgentService(AgentServicer):
                 "principal": current_principal.get().name,
                 "run": start.run_id,
                 "program": os.fsdecode(start.command.argv[0]).encode("utf-8", "backslashreplace").decode(),
-                "ending": pb.Ending.Name(event.exit.ending).lower(),
-                "exit_code": event.exit.exit_code,
-                "wall_s": round(event.exit.wall_s, 3),
+                "ending": pb.Ending.Name(exited.ending).lower(),
+                "exit_code": exited.exit_code,
+                "wall_s": round(exited.wall_s, 3),
             },
         )
-        return pb.ExecEvent(exited=event.exit)
 
 
 class _Pump:
@@ -255,6 +252,14 @@ class _Pump:
     async def stop(self) -> None:
         """Read no more."""
         await end(self._task)
+
+
+def _exec_event(event: Began | Output | Finished) -> pb.ExecEvent:
+    if isinstance(event, Output):
+        return pb.ExecEvent(stderr=event.data) if event.is_stderr else pb.ExecEvent(stdout=event.data)
+    if isinstance(event, Began):
+        return pb.ExecEvent(started=pb.ExecEvent.Started(pid=event.pid))
+    return pb.ExecEvent(exited=event.exit)
 
 
 def _host_keys(path: Path | None) -> list[str]:

@@ -1,27 +1,53 @@
 """A start without what libraries load for others, for the one verb whose start is a good part of the whole.
 
-asyncio loads `ssl`, and hashlib OpenSSL's digests, for whoever may want them; gRPC, which has TLS of its own, looks for
-its companions; Click loads `uuid`, and with it `platform`, for options that are UUIDs: a seventh of the time to the
-first connection. All do without: the first ones as in a Python that was built without OpenSSL.
+What Python's own modules, Click and gRPC load for options, sources and tracebacks that may never be wanted,
+is a sixth of the time to the first connection. Here it is not found, as in a Python that was built without OpenSSL, or
+something stands for it that loads the real one when it is used.
 """
 
+import importlib
 import sys
 import types
 import typing
 
 _ABSENT = ("ssl", "_hashlib", "grpc_tools", "grpc_health", "grpc_reflection")
+"""asyncio, hashlib and gRPC do without: gRPC brings TLS of its own, and Python has digests of its own."""
 
 
-def _uuid() -> types.ModuleType:
-    module = types.ModuleType("uuid", "Not loaded; see tasks.cli.light_start.")
-    module.UUID = type("UUID", (), {})  # type: ignore[attr-defined]
+def _later(name: str, **given: object) -> types.ModuleType:
+    """Make a module that has what is given, and for all else loads the one it is named after."""
+    module = types.ModuleType(name, "Stands for the real one; see tasks.cli.light_start.")
+
+    def load(attribute: str) -> object:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+        return getattr(importlib.import_module(name), attribute)
+
+    vars(module).update(given, __getattr__=load)
     return module
 
 
+def _untranslated(text: str) -> str:
+    return text
+
+
+def _untranslated_number(one: str, many: str, number: int) -> str:
+    return one if number == 1 else many
+
+
 _STAND_INS = {
-    "uuid": _uuid(),
-    # What gRPC wants of it, Python has itself since 3.11.
+    # Click: its messages are not translated, and an option that is a UUID is none of ours.
+    "gettext": _later("gettext", gettext=_untranslated, ngettext=_untranslated_number),
+    "uuid": _later("uuid", UUID=type("UUID", (), {})),
+    # gRPC: what it wants of the first, Python itself has since 3.11; of the other, roots that are not ours.
     "typing_extensions": typing,
+    "pkgutil": _later("pkgutil"),
+    # urllib.parse, for addresses in brackets; inspect and traceback, for sources.
+    "ipaddress": _later("ipaddress"),
+    "textwrap": _later("textwrap"),
+    "tokenize": _later("tokenize"),
 }
 
 

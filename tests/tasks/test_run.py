@@ -291,8 +291,16 @@ def test_running_loads_no_openssl_and_leaves_it_to_whoever_wants_it(three: Fleet
     assert "libc" in loaded
     assert not {"libssl", "libcrypto", "libuuid"} & set(loaded)
     assert after_running(three, "import ssl; print(ssl.OPENSSL_VERSION)")[0] == "OpenSSL"
-    wanted = "import grpc_health, typing_extensions, uuid"
-    assert after_running(three, f"{wanted}; print(typing_extensions.override.__name__, uuid.uuid4())")[0] == "override"
+
+
+def test_what_stands_in_for_a_module_at_the_start_gives_way_to_it(three: Fleet) -> None:
+    then = (
+        "import gettext, grpc_health, pkgutil, textwrap, tokenize, traceback, typing_extensions, urllib.parse, uuid;"
+        "print(urllib.parse.urlsplit('http://[::1]/').hostname, typing_extensions.override.__name__,"
+        "*(module.__file__.rpartition('/')[2] for module in (gettext, grpc_health, pkgutil, textwrap, tokenize, uuid)))"
+    )
+    files = ["gettext.py", "__init__.py", "pkgutil.py", "textwrap.py", "tokenize.py", "uuid.py"]
+    assert after_running(three, then) == ["::1", "override", *files]
 
 
 def _sha256(data: bytes) -> bytes:
