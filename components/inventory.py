@@ -4,7 +4,6 @@ Plain data, no Pulumi import. The stack exports it as the secret output `invento
 operators' bearer tokens); the provider caches it in a 0600 file so that `gaxx run` need not start Pulumi.
 """
 
-import dataclasses
 import json
 import typing
 
@@ -18,14 +17,13 @@ Reach = typing.Literal["direct", "ssh"]
 Role = typing.Literal["operator", "observer"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Node:
+class Node(typing.NamedTuple):
     """One enrolled machine, as a controller needs to know it."""
 
     name: str
     """Unique in the stack: `<fleet>-<index>`."""
     fleet: str
-    index: int
+    index: int  # type: ignore[assignment] # before a tuple's own method, which nobody needs of a node
     """From 1."""
     cloud: str
     region: str
@@ -57,13 +55,9 @@ class Node:
     jump_host: str = ""
     """[user@]host[:port] through which its sshd is reached; empty: none."""
 
-    def __post_init__(self) -> None:
-        """Raise GaxxError for a jump host that is none: what it is becomes words of a command."""
-        _ = self.jump
-
     @property
     def jump(self) -> "JumpHost | None":
-        """The jump host; None where its sshd is reached directly."""
+        """The jump host; None where its sshd is reached directly. Raises GaxxError when it is none."""
         if not self.jump_host:
             return None
         from components.jump_host import JumpHost  # most commands start without
@@ -71,8 +65,7 @@ class Node:
         return JumpHost.parse(self.jump_host)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(typing.NamedTuple):
     """An operator or observer whom the nodes know."""
 
     name: str
@@ -81,12 +74,15 @@ class Principal:
     """PEM, issued by the stack's authority for the key of the operator's CSR."""
     key_sha256: str
     """Hex sha256 of the DER SubjectPublicKeyInfo: how a controller finds itself in the list."""
-    token: str = dataclasses.field(repr=False)
+    token: str
     """The bearer token. Secret."""
 
+    def __repr__(self) -> str:
+        """Show whom it is about, and no token."""
+        return f"{type(self).__name__}(name={self.name!r}, role={self.role!r}, key_sha256={self.key_sha256!r})"
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Inventory:
+
+class Inventory(typing.NamedTuple):
     """Everything a controller needs to work with a stack."""
 
     project: str
@@ -102,7 +98,8 @@ class Inventory:
 
     def to_json(self) -> str:
         """Serialise with sorted keys: the same inventory is the same bytes."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        records = {name: [entry._asdict() for entry in getattr(self, name)] for name in ("nodes", "principals")}
+        return json.dumps({**self._asdict(), **records}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Inventory":
@@ -129,6 +126,9 @@ class Inventory:
             fields["nodes"] = _records(Node, data["nodes"])
             fields["principals"] = _records(Principal, data["principals"])
             fields["missing"] = tuple(data.get("missing", ()))
+            for node in fields["nodes"]:
+                # Not only where it is used: what it is becomes words of a command.
+                _ = node.jump
             return cls(**fields)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"the inventory lacks or has an unknown field: {error}"

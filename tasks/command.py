@@ -2,7 +2,6 @@
 
 import collections.abc
 import contextlib
-import dataclasses
 import datetime as dt
 import os
 import typing
@@ -22,19 +21,18 @@ def new_run_id() -> str:
     return f"{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Command:
+class Command(typing.NamedTuple):
     """What to execute, and within which bounds."""
 
     argv: tuple[bytes, ...]
-    env: collections.abc.Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    env: collections.abc.Mapping[str, bytes]
+    run_id: str
     timeout_s: float = 0.0
     """0: none."""
     fanout: int = DEFAULT_FANOUT
     output_limit_bytes: int = OUTPUT_LIMIT_BYTES
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     stdin: Spool | None = None
-    run_id: str = dataclasses.field(default_factory=new_run_id)
 
 
 class Report(typing.NamedTuple):

@@ -64,7 +64,7 @@ def node_row(node: Node) -> tuple[str, ...]:
 
 def node_record(node: Node) -> dict[str, object]:
     """One node as JSON has it; nothing in it is secret."""
-    return dataclasses.asdict(node)
+    return node._asdict()
 
 
 def left(expires: str, now: dt.datetime | None = None) -> str:

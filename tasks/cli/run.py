@@ -8,7 +8,7 @@ import click
 from components.errors import GaxxError
 from tasks import outcome, report, run
 from tasks.cli.options import coloured, find, json_option, nodes_option, stack_option
-from tasks.command import OUTPUT_LIMIT_BYTES, Command, Via
+from tasks.command import OUTPUT_LIMIT_BYTES, Command, Via, new_run_id
 from tasks.fanout import DEFAULT_FANOUT, SSH_FANOUT
 from tasks.live import Live
 from tasks.stdin import Spool, offered
@@ -70,7 +70,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     width = fanout or (SSH_FANOUT if via == "ssh" else DEFAULT_FANOUT)
     unsaid = _UNLIMITED if stream else OUTPUT_LIMIT_BYTES
     wanted = Command(
-        tuple(map(os.fsencode, command)), variables, timeout_s=timeout, fanout=width,
+        tuple(map(os.fsencode, command)), variables, new_run_id(), timeout_s=timeout, fanout=width,
         output_limit_bytes=output_limit << 20 if output_limit else unsaid, connect_timeout_s=connect_timeout,
         stdin=spool,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import collections.abc
 
 from components.inventory import Node
-from tasks.command import Command, Interrupt
+from tasks.command import Command, Interrupt, new_run_id
 from tasks.inventory import Found
 from tasks.outcome import Ending, Outcome
 
@@ -36,7 +36,9 @@ async def seen_as(found: Found, nodes: collections.abc.Sequence[Node]) -> dict[s
     from tasks.ssh_run import run_over_ssh  # loads Fabric and paramiko
 
     argv = (b"printenv", b"SSH_CONNECTION")
-    command = Command(argv, {}, timeout_s=_TIMEOUT_S, fanout=64, output_limit_bytes=4096, connect_timeout_s=_TIMEOUT_S)
+    command = Command(
+        argv, {}, new_run_id(), timeout_s=_TIMEOUT_S, fanout=64, output_limit_bytes=4096, connect_timeout_s=_TIMEOUT_S
+    )
     report = await run_over_ssh(found, nodes, command, _Quiet(), Interrupt())
     return {
         outcome.node: outcome.stdout.split()[0].decode()

@@ -239,7 +239,7 @@ def _start_sshd(machine: Machine, operator: identity.Operator) -> None:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     key = " ".join((folder / "host_key.pub").read_text().split()[:2])
-    machine.node = dataclasses.replace(machine.node, ssh_host_keys=(key,))
+    machine.node = machine.node._replace(ssh_host_keys=(key,))
     until(lambda: _answers(machine, SSH_PORT))
 
 

@@ -1,7 +1,6 @@
 """`gaxx audit` and `gaxx audit verify` over real nodes, whose files are edited, cut, reordered and rewritten."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import pathlib
@@ -99,8 +98,8 @@ def test_what_was_collected_lies_where_only_its_user_reads(three: Fleet) -> None
 
 
 def test_who_does_not_prove_himself_gets_no_trail(three: Fleet) -> None:
-    me = dataclasses.replace(three.known.principals[0], token="wrong")
-    three.rewrite(dataclasses.replace(three.known, principals=(me,)))
+    me = three.known.principals[0]._replace(token="wrong")
+    three.rewrite(three.known._replace(principals=(me,)))
     answer = three.gaxx("audit", "verify")
     assert answer.returncode == 2
     assert b"gaxx: demo-3: the token is not the one of ada; " in answer.stderr
@@ -108,8 +107,8 @@ def test_who_does_not_prove_himself_gets_no_trail(three: Fleet) -> None:
 
 def test_who_was_refused_is_told_to_who_may_know(one: Fleet) -> None:
     known = one.known
-    me = dataclasses.replace(known.principals[0], token="wrong")
-    one.rewrite(dataclasses.replace(known, principals=(me,)))
+    me = known.principals[0]._replace(token="wrong")
+    one.rewrite(known._replace(principals=(me,)))
     assert one.gaxx("run", "--", "true").returncode == 2
     one.rewrite(known)
     (line,) = records(one.gaxx("audit", "--kind", "refused", "--json"))
@@ -123,8 +122,8 @@ def test_a_refused_handshake_is_told_with_its_reason(one: Fleet) -> None:
     operator, _ = identity.ensure("ada")
     known = one.known
     certificate = stranger.sign_client_csr(operator.csr, name="ada", role="operator", days=1)
-    me = dataclasses.replace(known.principals[0], certificate=certificate)
-    one.rewrite(dataclasses.replace(known, principals=(me,)))
+    me = known.principals[0]._replace(certificate=certificate)
+    one.rewrite(known._replace(principals=(me,)))
     answer = one.gaxx("audit")
     assert answer.returncode == 2
     assert b"our certificate was signed by another authority than this stack's" in answer.stderr

@@ -51,8 +51,8 @@ class Behind:
 
     def change(self, **fields: Any) -> None:
         """Change the nodes in the inventory."""
-        nodes = tuple(dataclasses.replace(node, **fields) for node in self.fleet.known.nodes)
-        self.fleet.rewrite(dataclasses.replace(self.fleet.known, nodes=nodes))
+        nodes = tuple(node._replace(**fields) for node in self.fleet.known.nodes)
+        self.fleet.rewrite(self.fleet.known._replace(nodes=nodes))
 
     def endpoint(self, node: Node) -> dict[str, Any]:
         """As the provider has it."""

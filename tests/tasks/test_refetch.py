@@ -1,6 +1,5 @@
 """An old cache mends itself: the inventory is asked for again, once, when a node does not know us or is not there."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -51,8 +50,8 @@ def pulumi(fleet: Fleet, *argv: str) -> None:
 
 
 def test_nodes_that_moved_and_tokens_that_changed_are_found_again(up: Fleet) -> None:
-    moved = dataclasses.replace(up.known.nodes[1], agent_port=1)
-    old = dataclasses.replace(up.known, nodes=(up.known.nodes[0], moved, up.known.nodes[2]))
+    moved = up.known.nodes[1]._replace(agent_port=1)
+    old = up.known._replace(nodes=(up.known.nodes[0], moved, up.known.nodes[2]))
     before = up.known
     up.rewrite(old)
     answer = up.gaxx("run", "--json", "--", "true")
@@ -62,14 +61,14 @@ def test_nodes_that_moved_and_tokens_that_changed_are_found_again(up: Fleet) -> 
     assert up.stack.cache.read_text() == before.to_json()
     assert up.stack.cache.stat().st_mode & 0o777 == 0o600
 
-    stale = dataclasses.replace(before.principals[0], token="0" * 43)
-    up.rewrite(dataclasses.replace(before, principals=(stale,)))
+    stale = before.principals[0]._replace(token="0" * 43)
+    up.rewrite(before._replace(principals=(stale,)))
     assert up.gaxx("run", "--", "true").returncode == 0
 
 
 def test_a_node_that_is_really_away_stays_away_and_is_told_once(up: Fleet) -> None:
-    gone = dataclasses.replace(up.known.nodes[1], agent_port=1)
-    changed = dataclasses.replace(up.known, nodes=(up.known.nodes[0], gone, up.known.nodes[2]))
+    gone = up.known.nodes[1]._replace(agent_port=1)
+    changed = up.known._replace(nodes=(up.known.nodes[0], gone, up.known.nodes[2]))
     (up.root / "known.json").write_text(changed.to_json())
     pulumi(up, "up", "--yes", "--skip-preview", "--stack", STACK)
     up.rewrite(changed)
@@ -80,7 +79,7 @@ def test_a_node_that_is_really_away_stays_away_and_is_told_once(up: Fleet) -> No
 
 
 def test_a_node_that_the_cache_does_not_know_is_asked_for(up: Fleet) -> None:
-    up.rewrite(dataclasses.replace(up.known, nodes=up.known.nodes[:1]))
+    up.rewrite(up.known._replace(nodes=up.known.nodes[:1]))
     answer = up.gaxx("run", "-n", "demo-3", "--", "true")
     assert answer.returncode == 0, answer.stderr
 

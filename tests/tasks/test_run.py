@@ -1,6 +1,5 @@
 """`gaxx run` against real agents."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -189,8 +188,8 @@ def test_a_closed_pipe_ends_it_silently(three: Fleet) -> None:
 
 
 def test_a_node_that_is_not_there_is_reported_and_the_others_answer(three: Fleet) -> None:
-    away = dataclasses.replace(three.known.nodes[2], agent_port=1)
-    three.rewrite(dataclasses.replace(three.known, nodes=(*three.known.nodes[:2], away)))
+    away = three.known.nodes[2]._replace(agent_port=1)
+    three.rewrite(three.known._replace(nodes=(*three.known.nodes[:2], away)))
     answer = three.gaxx("run", "--json", "--", "true")
     by_node = {line.get("node"): line for line in lines(answer)}
     assert answer.returncode == 5
@@ -201,14 +200,14 @@ def test_a_node_that_is_not_there_is_reported_and_the_others_answer(three: Fleet
 
 
 def test_failing_and_missing_together_are_missing(three: Fleet) -> None:
-    away = dataclasses.replace(three.known.nodes[2], agent_port=1)
-    three.rewrite(dataclasses.replace(three.known, nodes=(*three.known.nodes[:2], away)))
+    away = three.known.nodes[2]._replace(agent_port=1)
+    three.rewrite(three.known._replace(nodes=(*three.known.nodes[:2], away)))
     assert three.gaxx("run", "--", "false").returncode == 5
 
 
 def test_an_authority_that_is_not_the_nodes_is_refused_in_words(three: Fleet) -> None:
     other = Authority.create("another").certificate_pem
-    three.rewrite(dataclasses.replace(three.known, authority_certificate=other))
+    three.rewrite(three.known._replace(authority_certificate=other))
     answer = three.gaxx("run", "--", "true")
     assert answer.returncode == 2
     assert b"refused: the node's certificate is not from the stack's authority" in answer.stdout
@@ -219,23 +218,23 @@ def test_a_certificate_of_another_authority_is_found_on_our_side_first(three: Fl
     csr = three.environ["XDG_CONFIG_HOME"] + "/gaxx/operator/tls.csr"
     with open(csr) as file:  # noqa: PTH123 - one line
         certificate = Authority.create("another").sign_client_csr(file.read(), name="ada", role="operator", days=1)
-    three.rewrite(dataclasses.replace(three.known, principals=(dataclasses.replace(me, certificate=certificate),)))
+    three.rewrite(three.known._replace(principals=(me._replace(certificate=certificate),)))
     answer = three.gaxx("run", "--", "true")
     assert answer.returncode == 2
     assert b"our certificate was signed by another authority" in answer.stdout
 
 
 def test_a_wrong_token_is_refused(three: Fleet) -> None:
-    me = dataclasses.replace(three.known.principals[0], token="x" * 43)
-    three.rewrite(dataclasses.replace(three.known, principals=(me,)))
+    me = three.known.principals[0]._replace(token="x" * 43)
+    three.rewrite(three.known._replace(principals=(me,)))
     answer = three.gaxx("run", "--", "true")
     assert answer.returncode == 2
     assert b"demo-[1-3] (3): refused" in answer.stdout
 
 
 def test_a_controller_that_is_no_operator_is_told_so(three: Fleet) -> None:
-    other = dataclasses.replace(three.known.principals[0], name="bob", key_sha256="0" * 64)
-    three.rewrite(dataclasses.replace(three.known, principals=(other,)))
+    other = three.known.principals[0]._replace(name="bob", key_sha256="0" * 64)
+    three.rewrite(three.known._replace(principals=(other,)))
     answer = three.gaxx("run", "--", "true")
     assert answer.returncode == 2
     assert answer.stderr.startswith(b"gaxx: this controller's operator key is not among the stack's operators: ada")

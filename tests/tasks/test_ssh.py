@@ -1,7 +1,6 @@
 """Everything that goes over SSH, against real sshds: pinned keys, one clear line, and the same answers as by agent."""
 
 import contextlib
-import dataclasses
 import pathlib
 import signal
 import socket
@@ -23,16 +22,16 @@ OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9o
 def changed_key(three: Fleet) -> Fleet:
     """The inventory pins another key for demo-2 than its sshd presents."""
     one, two, *rest = three.known.nodes
-    two = dataclasses.replace(two, ssh_host_keys=(OTHER_KEY,))
-    three.rewrite(dataclasses.replace(three.known, nodes=(one, two, *rest)))
+    two = two._replace(ssh_host_keys=(OTHER_KEY,))
+    three.rewrite(three.known._replace(nodes=(one, two, *rest)))
     return three
 
 
 @pytest.fixture
 def behind_ssh(three: Fleet) -> Iterator[Fleet]:
     """The same nodes, reached through SSH only; the kept connections are ended afterwards."""
-    nodes = tuple(dataclasses.replace(node, reach="ssh") for node in three.known.nodes)
-    three.rewrite(dataclasses.replace(three.known, nodes=nodes))
+    nodes = tuple(node._replace(reach="ssh") for node in three.known.nodes)
+    three.rewrite(three.known._replace(nodes=nodes))
     yield three
     for control in pathlib.Path(three.environ["XDG_RUNTIME_DIR"], "gaxx").glob("*.c"):
         subprocess.run(
@@ -95,8 +94,8 @@ def test_a_changed_host_key_is_refused_under_ssh(changed_key: Fleet) -> None:
 
 
 def test_a_changed_host_key_is_refused_under_forwarding(changed_key: Fleet) -> None:
-    two = dataclasses.replace(changed_key.known.nodes[1], reach="ssh")
-    changed_key.rewrite(dataclasses.replace(changed_key.known, nodes=(two,)))
+    two = changed_key.known.nodes[1]._replace(reach="ssh")
+    changed_key.rewrite(changed_key.known._replace(nodes=(two,)))
     answer = changed_key.gaxx("run", "--", "true")
     assert answer.returncode == 2
     assert b"refused: the host key is not the one pinned" in answer.stdout
@@ -110,7 +109,7 @@ def test_a_changed_host_key_is_refused_under_tunnel(changed_key: Fleet) -> None:
 
 def test_nobody_at_the_port_is_unreachable(three: Fleet) -> None:
     (one, *_) = three.known.nodes
-    three.rewrite(dataclasses.replace(three.known, nodes=(dataclasses.replace(one, ssh_port=1),)))
+    three.rewrite(three.known._replace(nodes=(one._replace(ssh_port=1),)))
     answer = three.gaxx("run", "--via", "ssh", "--", "true")
     assert (answer.returncode, answer.stdout) == (5, b"--- demo-1 (1): unreachable: connection refused\n")
     answer = three.gaxx("ssh", "demo-1")

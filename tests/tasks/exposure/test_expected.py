@@ -32,7 +32,7 @@ def public() -> tuple[FleetSettings, Node]:
     fleet = dataclasses.replace(
         a_fleet(), cloud="linode", ssh_cidrs=("203.0.113.0/24",), trusted_cidrs=("10.0.0.0/8", "2001:db8:1::/48")
     )
-    return fleet, dataclasses.replace(NODE, cloud="linode", address="198.51.100.7", ssh_host="198.51.100.7")
+    return fleet, NODE._replace(cloud="linode", address="198.51.100.7", ssh_host="198.51.100.7")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_virtual_machine_here_shows_its_sshd_alone() -> None:
 
 
 def test_a_local_node_shares_all_but_its_own_ports_with_the_computer() -> None:
-    node = dataclasses.replace(NODE, cloud="local", address="127.80.0.1")
+    node = NODE._replace(cloud="local", address="127.80.0.1")
     assert [asked.port for asked in ports_of(node)] == [22, 8088, 9091, 6060]
     assert [asked.port for asked in ports_of(node, (80, 8088))] == [22, 8088, 9091, 6060, 80]
     assert is_open(a_fleet("local"), node, AGENT, "127.0.0.1", inside=False)

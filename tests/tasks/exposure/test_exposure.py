@@ -1,6 +1,5 @@
 """`gaxx status --exposure` over real agents and sshds: the matrix, and what is not as declared."""
 
-import dataclasses
 import json
 import pathlib
 import socket
@@ -66,8 +65,8 @@ def test_a_port_that_is_asked_for_is_asked_too(declared: Fleet) -> None:
 
 def test_an_agent_under_another_authority_is_no_answer(declared: Fleet) -> None:
     first, second = declared.known.nodes[:2]
-    swapped = dataclasses.replace(first, tls_name=second.tls_name)
-    declared.rewrite(dataclasses.replace(declared.known, nodes=(swapped, *declared.known.nodes[1:])))
+    swapped = first._replace(tls_name=second.tls_name)
+    declared.rewrite(declared.known._replace(nodes=(swapped, *declared.known.nodes[1:])))
     answer = declared.gaxx("status", "--exposure", "-n", "demo-[1-2]")
     assert answer.returncode == 3
     assert b"demo-1: 8088 (agent) must answer from" in answer.stderr

@@ -1,7 +1,6 @@
 """`gaxx map` as a user calls it, on real agents: items as they are, exact ledgers, exit codes that tell the truth."""
 
 import collections
-import dataclasses
 import json
 import os
 import pathlib
@@ -325,11 +324,11 @@ def test_a_run_whose_controller_was_killed_is_gone_on_with(nodes: Fleet) -> None
 
 def test_a_node_that_joins_takes_work_and_one_that_leaves_gets_none(three: Fleet) -> None:
     all_nodes = three.known
-    three.rewrite(dataclasses.replace(all_nodes, nodes=all_nodes.nodes[:1]))
+    three.rewrite(all_nodes._replace(nodes=all_nodes.nodes[:1]))
     running = start(three, "--json", "--", "sleep", "0.2", given=lines(60))
     while b'"item"' not in read_line(running):
         pass
-    three.rewrite(dataclasses.replace(all_nodes, nodes=all_nodes.nodes[1:]))
+    three.rewrite(all_nodes._replace(nodes=all_nodes.nodes[1:]))
     out, _ = running.communicate(timeout=50)
     done = Done([], running.returncode, out, b"")
     assert counts(done)[:2] == (60, 60)
@@ -353,7 +352,7 @@ def test_when_all_nodes_are_gone_the_run_says_so_and_can_be_resumed(nodes: Fleet
 
 def test_nodes_that_do_not_know_us_refuse_with_their_reason(three: Fleet) -> None:
     (me,) = three.known.principals
-    three.rewrite(dataclasses.replace(three.known, principals=(dataclasses.replace(me, token="made up"),)))
+    three.rewrite(three.known._replace(principals=(me._replace(token="made up"),)))
     refused = three.gaxx("map", "--json", "--", "true", stdin=lines(3))
     assert (refused.returncode, counts(refused)) == (2, (3, 0, 0, 0, 3, 0))
     notes = [note["text"] for note in events(refused, "note")]
@@ -381,8 +380,8 @@ def test_the_controller_holds_neither_pulumi_nor_fabric_nor_paramiko(three: Flee
 
 
 def test_nodes_behind_ssh_take_work_like_others(three: Fleet) -> None:
-    behind = tuple(dataclasses.replace(node, reach="ssh") for node in three.known.nodes)
-    three.rewrite(dataclasses.replace(three.known, nodes=behind))
+    behind = tuple(node._replace(reach="ssh") for node in three.known.nodes)
+    three.rewrite(three.known._replace(nodes=behind))
     done = three.gaxx("map", "--json", "--", "sleep", "0.05", stdin=lines(30))
     assert (done.returncode, counts(done)[1]) == (0, 30), done.stderr
     assert {event["node"] for event in events(done)} == set(three.machines)
@@ -398,15 +397,13 @@ def test_the_last_stragglers_get_second_copies_and_the_first_result_wins(three: 
 
 
 def test_a_run_costs_no_more_than_it_may(three: Fleet) -> None:
-    dear = tuple(
-        dataclasses.replace(node, cloud="linode", type="g6-dedicated-8", region="x") for node in three.known.nodes
-    )
-    three.rewrite(dataclasses.replace(three.known, nodes=dear))
+    dear = tuple(node._replace(cloud="linode", type="g6-dedicated-8", region="x") for node in three.known.nodes)
+    three.rewrite(three.known._replace(nodes=dear))
     halted = three.gaxx("map", "--json", "--max-cost", "0.00005", "--", "sleep", "0.3", stdin=lines(200))
     total, ok, _, _, skipped, _ = counts(halted)
     assert (halted.returncode, total, ok + skipped) == (4, 200, 200)
     assert 0 < ok < 100
-    unknown = tuple(dataclasses.replace(node, type="made-up") for node in dear)
-    three.rewrite(dataclasses.replace(three.known, nodes=unknown))
+    unknown = tuple(node._replace(type="made-up") for node in dear)
+    three.rewrite(three.known._replace(nodes=unknown))
     refused = three.gaxx("map", "--max-cost", "1", "--", "true", stdin=lines(1))
     assert (refused.returncode, b"the price of demo-1 (linode made-up) is not known" in refused.stderr) == (1, True)
