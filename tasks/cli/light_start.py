@@ -44,8 +44,9 @@ _STAND_INS = {
     # gRPC: what it wants of the first, Python itself has since 3.11; of the other, roots that are not ours.
     "typing_extensions": typing,
     "pkgutil": _later("pkgutil"),
-    # urllib.parse, for addresses in brackets; inspect and traceback, for sources.
+    # urllib.parse, for addresses in brackets; subprocess, for text; inspect and traceback, for sources.
     "ipaddress": _later("ipaddress"),
+    "locale": _later("locale"),
     "textwrap": _later("textwrap"),
     "tokenize": _later("tokenize"),
 }

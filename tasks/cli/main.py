@@ -6,7 +6,6 @@ import errno
 import gc
 import importlib
 import os
-import pathlib
 import sys
 import typing
 
@@ -17,6 +16,8 @@ from tasks.cli import light_start  # noqa: E402 - after the above, and so below
 
 if sys.argv[1:2] == ["run"]:
     light_start.leave_out()
+
+import pathlib  # noqa: E402
 
 import click  # noqa: E402
 
