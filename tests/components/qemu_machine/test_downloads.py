@@ -300,6 +300,7 @@ def test_machines_of_a_fleet_share_a_failure_and_the_next_update_asks_again(serv
     assert server.asked == ["/late"] * 2
 
 
+@pytest.mark.vm
 def test_a_real_qcow2_arrives_as_one(server: Server, tmp_path: pathlib.Path) -> None:
     made = tmp_path / "made.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", made, "16M"], check=True)

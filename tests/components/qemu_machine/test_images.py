@@ -127,6 +127,7 @@ def virtual_bytes(disk: pathlib.Path) -> int:
     return int(json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["virtual-size"])
 
 
+@pytest.mark.vm
 @pytest.mark.parametrize(("size", "expected"), [("4M", 8 * MIB), ("64M", 64 * MIB)])
 def test_a_machines_disk_lies_over_the_image_and_is_never_smaller(
     state_dir: pathlib.Path, size: str, expected: int
@@ -148,6 +149,7 @@ def test_what_is_no_qcow2_is_refused_before_a_machine_is_made(state_dir: pathlib
         boot(Image(raw))
 
 
+@pytest.mark.vm
 def test_an_image_that_shows_a_machine_another_file_of_this_computer_is_refused(state_dir: pathlib.Path) -> None:
     secret = state_dir / "secret"
     secret.write_bytes(bytes(MIB))
@@ -159,6 +161,7 @@ def test_an_image_that_shows_a_machine_another_file_of_this_computer_is_refused(
         boot(beside)
 
 
+@pytest.mark.vm
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's machines run as another account")
 def test_an_image_that_the_account_cannot_read_is_told_with_what_is_closed(state_dir: pathlib.Path) -> None:
     image = create(state_dir / "closed/debian-12.qcow2")
