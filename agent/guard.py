@@ -14,6 +14,9 @@ import grpc.aio
 
 from agent.access import Access
 
+WRITE_LIMIT_S = 5.0
+"""How long a reply may still be on its way to a client whose call is to end with a reason."""
+
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # generic in the stubs only
     """Puts `Access` before every handler of the server, whichever service it belongs to."""
@@ -40,16 +43,20 @@ def guard(handler: Any, method: str, access: Access) -> Any:
 
         async def stream(request: Any, context: Any) -> None:
             await access.admit(method, context)
+            writing: asyncio.Future[None] | None = None
             try:
                 answer = inner(request, context)
                 if isinstance(answer, AsyncGenerator):
                     # Closed at once when the client goes, also in the middle of a write.
                     async with contextlib.aclosing(answer):
                         async for message in answer:
-                            await context.write(message)
+                            writing = asyncio.ensure_future(context.write(message))
+                            await asyncio.shield(writing)
                 else:
                     await answer
             except asyncio.CancelledError:
+                # Half a reply cannot be taken back, and gRPC says nothing else until it is out.
+                await _out(writing)
                 await access.tell_revoked(context)
                 raise
 
@@ -71,3 +78,9 @@ def guard(handler: Any, method: str, access: Access) -> Any:
         grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     )
     return make_single(single, handler.request_deserializer, handler.response_serializer)
+
+
+async def _out(writing: "asyncio.Future[None] | None") -> None:
+    if writing is not None:
+        await asyncio.wait({writing}, timeout=WRITE_LIMIT_S)
+        writing.cancel()

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -14,6 +15,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from agent import service
 from agent.access import Access
 from agent.audit.trail import Trail
 from agent.client import AgentChannel, Identity, explain, open_channel
@@ -239,6 +241,29 @@ async def test_a_serial_denied_on_a_live_node_ends_what_goes_on(rig: Rig) -> Non
     async with rig.open(rig.admit("bea", "operator")) as channel:
         await rig.reload()
         assert (await execute(channel, b"echo", b"hi")).stdout == b"hi\n"
+
+
+async def test_a_serial_denied_while_the_first_answer_is_on_its_way_ends_the_call_with_the_reason(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = service._exec_event
+    denials: list[asyncio.Task[None]] = []
+
+    def on_its_way(event: Any) -> Any:
+        # Runs when the handler next waits, which is for gRPC to have written what is returned here.
+        denials.append(asyncio.get_running_loop().create_task(rig.reload()))
+        return write(event)
+
+    rig.manifest["deniedSerials"] = [f"{rig.pairs['ada'].serial:x}"]
+    monkeypatch.setattr(service, "_exec_event", on_its_way)
+    async with rig.open() as channel:
+        call = channel.stub.Exec(metadata=channel.metadata)
+        await call.write(start_request([b"sleep", b"60"], has_stdin=True))
+        assert (await asyncio.wait_for(call.read(), 20)).started.pid > 0
+        assert await asyncio.wait_for(call.code(), 20) is grpc.StatusCode.PERMISSION_DENIED
+        assert "is denied" in await call.details()
+    await until(lambda: rig.agent.node.runner.running == 0, "the command of the denied operator to end")
+    await asyncio.gather(*denials)
 
 
 async def test_a_rotated_token_is_good_at_once_and_the_old_one_no_longer(rig: Rig) -> None:
