@@ -56,7 +56,7 @@ def guard(handler: Any, method: str, access: Access) -> Any:
                     await answer
             except asyncio.CancelledError:
                 # Half a reply cannot be taken back, and gRPC says nothing else until it is out.
-                await _out(writing)
+                await _written(writing)
                 await access.tell_revoked(context)
                 raise
 
@@ -80,7 +80,7 @@ def guard(handler: Any, method: str, access: Access) -> Any:
     return make_single(single, handler.request_deserializer, handler.response_serializer)
 
 
-async def _out(writing: "asyncio.Future[None] | None") -> None:
+async def _written(writing: "asyncio.Future[None] | None") -> None:
     if writing is not None:
         await asyncio.wait({writing}, timeout=WRITE_LIMIT_S)
         writing.cancel()

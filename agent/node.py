@@ -42,8 +42,7 @@ class Node:
         """Return the principal's work folder, made when absent. Raises OSError."""
         name = principal if _PLAIN.fullmatch(principal) else hashlib.sha256(principal.encode()).hexdigest()
         home = self.config.work_dir / name
-        if not home.is_dir():
-            home.mkdir(mode=0o770, parents=True, exist_ok=True)
+        home.mkdir(mode=0o770, parents=True, exist_ok=True)
         return home
 
 
