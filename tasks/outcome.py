@@ -29,7 +29,7 @@ NEVER_STARTED = frozenset({Ending.UNREACHABLE, Ending.REFUSED})
 NODE_GONE = frozenset({Ending.UNREACHABLE, Ending.LOST, Ending.RUNNER_LOST})
 
 
-# Named tuples, here and wherever `gaxx run` starts: to make a dataclass takes half a millisecond, and there were ten.
+# Named tuples, here and wherever `gaxx run` starts: a dataclass takes half a millisecond to make; there were eleven.
 class Outcome(typing.NamedTuple):
     """The answer of one node. True when the command exited 0."""
 
