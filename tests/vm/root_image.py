@@ -11,14 +11,26 @@ import subprocess
 from tools.image.build import RELEASE
 from tools.image.debian import MIRROR
 
-FOLDER = "/var/lib/gaxx/work/as-root"
-"""Where the script is put, and its output taken from a named pipe `out`."""
+DOOR = "/run/as-root"
+"""A socket: what comes in is a script, what goes out is what the script says."""
+# A shell for each caller, which leaves nothing that the next one, or the next boot, could meet.
 _UNITS = {
-    "as-root.path": f"[Path]\nPathExists={FOLDER}/script\n[Install]\nWantedBy=multi-user.target\n",
-    "as-root.service": f"""\
+    "as-root.socket": f"""\
+[Socket]
+ListenStream={DOOR}
+SocketMode=0666
+Accept=yes
+[Install]
+WantedBy=multi-user.target
+""",
+    "as-root@.service": """\
+[Unit]
+CollectMode=inactive-or-failed
 [Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'mv {FOLDER}/script {FOLDER}/running; sh {FOLDER}/running >{FOLDER}/out 2>&1'
+ExecStart=-/bin/sh
+StandardInput=socket
+StandardOutput=socket
+StandardError=socket
 """,
 }
 
@@ -33,7 +45,7 @@ def make(image: pathlib.Path, target: pathlib.Path) -> None:
     for name, text in _UNITS.items():
         (target / name).write_text(text)
         commands.append(f"write {target / name} {folder}/{name}")
-    commands.append(f"symlink {folder}/multi-user.target.wants/as-root.path {folder}/as-root.path")
+    commands.append(f"symlink {folder}/multi-user.target.wants/as-root.socket {folder}/as-root.socket")
     # Emulated, the security updates of a day take minutes that no test has.
     (target / "sources.list").write_text(f"deb {MIRROR} {RELEASE} main\n")
     commands += ["rm /etc/apt/sources.list", f"write {target}/sources.list /etc/apt/sources.list"]
