@@ -16,7 +16,7 @@ import yaml
 
 from components.errors import GaxxError
 from tasks import identity
-from tasks.ci import comment, operator, review, written
+from tasks.ci import comment, jump_host, operator, review, written
 from tests.review.cases import DEMO
 from tests.review.repository import TestRepository, replaced
 
@@ -24,7 +24,7 @@ TEMPLATES = sorted(written.TEMPLATES.glob("*.yml"))
 PROGRAMS = re.compile(
     r"sudo apt-get (update|install) [a-z0-9 -]+"
     r"|make setup"
-    r"|(python3|\.venv/bin/python) -m tasks\.ci\.(review|comment|operator)( [\w$\"/.-]+)*"
+    r"|(python3|\.venv/bin/python) -m tasks\.ci\.(review|comment|operator|jump_host)( [\w$\"/.-]+)*"
     r"|\.venv/bin/gaxx (up|preview|reap)( [\w$\"/.-]+)*"
 )
 
@@ -110,6 +110,20 @@ def test_the_hourly_reap_holds_up_no_update_and_alone_may_delete() -> None:
     assert "secrets.LINODE_TOKEN" not in json.dumps(jobs["drift"])
     assert jobs["reap"]["steps"][-1]["run"] == ".venv/bin/gaxx reap --yes"
     assert {"LINODE_TOKEN", "VULTR_API_KEY"} <= set(jobs["reap"]["steps"][-1]["env"])
+
+
+def test_the_jobs_that_reach_nodes_and_no_others_have_the_jump_hosts_key() -> None:
+    having, calling = set(), {}
+    for path in TEMPLATES:
+        for name, step in steps(path):
+            if "secrets.GAXX_JUMP_HOST_KEY" in json.dumps(step):
+                having.add(name)
+                assert step["run"] == ".venv/bin/python -m tasks.ci.jump_host"
+            if re.match(r"\.venv/bin/gaxx (up|reap)", step.get("run", "")):
+                calling[name] = name in having
+
+    assert calling == {"apply": True, "reap": True}, "before what it is for"
+    assert having == set(calling)
 
 
 def test_workflows_are_written_once_for_each_stack(tmp_path: pathlib.Path) -> None:
@@ -298,3 +312,82 @@ def test_a_wrong_secret_is_refused_without_being_quoted(tmp_path: pathlib.Path) 
 
     assert "PRIVATE" not in str(raised.value)
     assert not os.listdir(tmp_path)  # noqa: PTH208 - nothing at all
+
+
+@pytest.fixture
+def ssh_keygen(tmp_path: pathlib.Path) -> typing.Callable[[str], pathlib.Path]:
+    """Makes a private key with this passphrase."""
+
+    def make(passphrase: str) -> pathlib.Path:
+        path = tmp_path / f"key{len(passphrase)}"
+        line = ["ssh-keygen", "-q", "-t", "ed25519", "-C", "", "-N", passphrase, "-f", str(path)]
+        subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+        return path
+
+    return make
+
+
+def test_the_key_for_a_jump_host_is_known_to_the_later_steps_of_a_job(
+    ssh_keygen: typing.Callable[[str], pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, variables = ssh_keygen(""), tmp_path / "env"
+    monkeypatch.setenv("GITHUB_ENV", str(variables))
+    monkeypatch.setattr(jump_host, "know", lambda text, _path: monkeypatch.setenv("KNOWN", text))
+    monkeypatch.setenv(jump_host.KEY, key.read_text())
+    monkeypatch.setenv(jump_host.KNOWN_HOSTS, "bastion ssh-ed25519 AAAA")
+
+    assert jump_host.main() == 0
+
+    found = dict(line.split("=", 1) for line in variables.read_text().splitlines())
+    asked = subprocess.run(["ssh-add", "-L"], env={**os.environ, **found}, capture_output=True, text=True, check=False)
+    subprocess.run(["ssh-agent", "-k"], env={**os.environ, **found}, check=True, capture_output=True)
+    assert asked.stdout.split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
+    assert os.environ["KNOWN"] == "bastion ssh-ed25519 AAAA"
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "no key"])
+def test_a_key_that_nobody_can_use_is_refused_without_being_quoted_and_leaves_no_agent(
+    kind: str, ssh_keygen: typing.Callable[[str], pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "agents"))
+    (tmp_path / "agents").mkdir()
+    text = ssh_keygen("passphrase").read_text() if kind == "encrypted" else "PRIVATE"
+
+    with pytest.raises(GaxxError) as raised:
+        jump_host.load(text)
+
+    assert "GAXX_JUMP_HOST_KEY is no private key that OpenSSH can read without a passphrase" in str(raised.value)
+    assert "PRIVATE" not in str(raised.value)
+    assert not list((tmp_path / "agents").rglob("agent.*"))
+
+
+def test_known_hosts_are_added_once_and_others_stay(
+    ssh_keygen: typing.Callable[[str], pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    known = tmp_path / "home" / "known_hosts"
+    known.parent.mkdir()
+    known.write_text("mine ssh-ed25519 AAAA")
+    line = f"[bastion.example.org]:2222 {ssh_keygen('').with_suffix('.pub').read_text().strip()}"
+
+    for _ in range(2):
+        jump_host.know(f"# bastion.example.org:2222 SSH-2.0\n{line}\n\n", known)
+
+    assert known.read_text() == f"mine ssh-ed25519 AAAA\n{line}\n"
+    with pytest.raises(GaxxError, match="GAXX_JUMP_HOST_KNOWN_HOSTS: 'bastion' is no line of a known_hosts file"):
+        jump_host.know(f"{line}\nbastion\n", tmp_path / "none" / "known_hosts")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", [jump_host.KEY, jump_host.KNOWN_HOSTS])
+def test_half_of_what_a_jump_host_takes_is_refused_and_nothing_of_it_is_nothing_to_do(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in (jump_host.KEY, jump_host.KNOWN_HOSTS):
+        monkeypatch.setenv(one, "")
+    assert jump_host.main() == 0
+    monkeypatch.setenv(name, "made-up")
+
+    assert jump_host.main() == 1
+
+    (other,) = {jump_host.KEY, jump_host.KNOWN_HOSTS} - {name}
+    assert capsys.readouterr().err == f"gaxx: {other} is not set, and {name} is; docs/ci.md says where both come from\n"

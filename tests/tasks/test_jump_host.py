@@ -216,6 +216,32 @@ def test_other_programs_are_told_the_way(behind: Behind, tmp_path: pathlib.Path,
     assert (answer.returncode, answer.stdout) == (0, "there\n"), answer.stderr
 
 
+def test_ci_gets_through_it_with_a_key_that_is_on_no_disk(behind: Behind) -> None:
+    key, known = behind.jump.ssh / "id_ed25519", behind.jump.ssh / "known_hosts"
+    # As a pasted secret comes: without the end of its last line.
+    secrets = {"GAXX_JUMP_HOST_KEY": key.read_text().strip(), "GAXX_JUMP_HOST_KNOWN_HOSTS": known.read_text()}
+    kept = key.rename(behind.jump.folder / "kept")
+    behind.jump.forget()
+    environ, program = behind.fleet.environ, [*behind.jump.user_space, sys.executable, "-m", "tasks.ci.jump_host"]
+    try:
+        assert behind.fleet.gaxx("run", "--", "true").returncode == 2
+
+        told = subprocess.run(program, env={**environ, **secrets}, capture_output=True, text=True, check=True)
+        found = dict(line.removeprefix("export ").split("=", 1) for line in told.stdout.splitlines())
+        behind.fleet.environ = {**environ, **found}
+        answer = behind.fleet.gaxx("run", "--", "echo", "there")
+        agent = pathlib.Path("/proc", found["SSH_AGENT_PID"], "environ").read_bytes()
+        subprocess.run(["ssh-agent", "-k"], env={**os.environ, **found}, check=True, capture_output=True)
+    finally:
+        behind.fleet.environ = environ
+        kept.rename(key)
+
+    assert (answer.returncode, answer.stdout) == (0, b"--- demo-[1-2] (2): ok\nthere\n"), answer.stderr
+    assert told.stderr == ""
+    assert b"GAXX_JUMP_HOST_KEY=" not in agent, "whoever reads the agent's environment has the key"
+    assert known.stat().st_mode & 0o077 == 0
+
+
 def test_the_users_own_ssh_settings_hold_for_it_and_not_for_the_nodes(behind: Behind) -> None:
     address = behind.fleet.known.nodes[0].address
     (behind.jump.ssh / "config").write_text(
