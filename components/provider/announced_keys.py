@@ -6,6 +6,7 @@ was strict from its first packet, is kept here as long as the machine lives.
 """
 
 import contextlib
+import glob
 import pathlib
 import shutil
 from collections.abc import Iterable, Sequence
@@ -39,6 +40,14 @@ def forget(authority: Authority, machine_id: str) -> None:
     (folder / machine_id).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty, or not there
         folder.rmdir()
+
+
+def forget_machine(machine_id: str) -> None:
+    """The machine is gone, and nobody knows under which authority it was."""
+    for path in (private_dir() / "enrolling").glob(f"*/{glob.escape(machine_id)}"):
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            path.parent.rmdir()
 
 
 def forget_all(authority: Authority) -> None:

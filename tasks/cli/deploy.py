@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from components.errors import GaxxError
 from tasks import deploy, inventory
 from tasks.cli.options import stack_option
 
@@ -49,13 +50,46 @@ def preview_command(*, stack: str, extra: tuple[str, ...]) -> None:
 @click.command("down", context_settings=_PASSED_ON)
 @stack_option
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing; cancel the lock of an update whose process is gone.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="In an incident: end the machines first, at their vendors and here, whoever holds the lock.",
+)
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[PULUMI OPTIONS]…")
-def down_command(*, stack: str, yes: bool, extra: tuple[str, ...]) -> None:
+def down_command(*, stack: str, yes: bool, force: bool, extra: tuple[str, ...]) -> None:
     """Destroy the fleet: `pulumi destroy`. The stack and its configuration stay.
 
-    Every other option is Pulumi's own.
+    With --force all that carries the stack's marks goes at once: no node is told before, and neither lock, passphrase
+    nor state is needed; then Pulumi destroys what its state still has. Exit 5 when something may be left, 1 when
+    Pulumi alone failed. Every other option is Pulumi's own.
     """
-    _deploy("destroy", stack, extra, yes=yes)
+    if force:
+        _end(inventory.stack_named(stack), extra, yes=yes)
+    else:
+        _deploy("destroy", stack, extra, yes=yes)
+
+
+def _end(stack: inventory.Stack, extra: tuple[str, ...], *, yes: bool) -> None:
+    from tasks.reap import forced
+
+    def say(text: str) -> None:
+        click.echo(f"gaxx: {text}", err=True)
+
+    doomed = forced.look(stack)
+    if not doomed.has_state:
+        # Then only the vendors know of machines, and of those that were not asked nothing is known.
+        for note in doomed.survey.notes:
+            say(note)
+    if doomed.is_nothing:
+        # Perhaps a slip of the pen: whoever is in a hurry must not believe that it is done.
+        message = f"this backend has no stack {stack.name}, and nothing that was found carries its marks"
+        raise GaxxError(message, hint="`pulumi stack ls` names the stacks, `gaxx reap` lists what no state knows")
+    say(f"{stack.name}: {doomed}")
+    if not yes and not (sys.stdin.isatty() and click.confirm("End them now, whatever they do?", err=True)):
+        message = "nothing was changed"
+        raise GaxxError(message, hint="--yes does it without asking")
+    done = forced.end(doomed, stack, say, extra=extra)
+    say(f"{stack.name} is gone; deleted by force: {sum(one.outcome == 'deleted' for one in done)}")
 
 
 def _deploy(verb: str, stack: str, extra: tuple[str, ...], *, yes: bool | None) -> None:

@@ -6,5 +6,6 @@ computer      what lies on this computer, node folders      (components.local_ma
 verdicts      which of it is over, idle, forgotten, foreign: pure
 survey        all of it together; changes nothing
 removal       what a survey condemned is destroyed or deleted
+forced        of one stack, all its machines at once (`gaxx down --force`)
 leftovers     of one stack, what a failed create left: after an update that went on without it
 """

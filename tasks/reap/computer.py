@@ -59,18 +59,23 @@ def remove(lying: Lying) -> None:
 
 
 def remove_stack(lying: Lying, whose: Whose) -> None:
-    """Remove what else a stack that is gone has left: its folder, claims of addresses, authority, inventory."""
+    """Remove what else a stack that is gone has left: its folder and claims of addresses, and all of `forget_stack`."""
     if machines(lying.stack_key):
         return
     remove_all(lying.stack_key)
     addresses.release(lying.stack_key)
-    authority = places.authority_file(whose.backend_id, whose.project, lying.stack)
+    forget_stack(lying.stack, whose)
+
+
+def forget_stack(stack: str, whose: Whose) -> None:
+    """Remove what this computer keeps of a stack that is gone: its own authority and its inventory."""
+    authority = places.authority_file(whose.backend_id, whose.project, stack)
     for path in (authority, places.previous_authority_file(authority)):
         if path.is_file():
             with contextlib.suppress(GaxxError):  # damaged: then nobody can say what it announced
                 announced_keys.forget_all(Authority.from_pem(path.read_text()))
             path.unlink()
-    cached = places.inventory_cache(whose.backend_id, whose.project, lying.stack)
+    cached = places.inventory_cache(whose.backend_id, whose.project, stack)
     for path in (cached, places.known_hosts(cached)):
         path.unlink(missing_ok=True)
 

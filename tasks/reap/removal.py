@@ -9,11 +9,13 @@ import time
 import typing
 
 from components.errors import GaxxError
+from components.provider import announced_keys
 from components.vendors import KINDS, Vendor, VendorError, vendor
 from tasks import deploy
 from tasks.reap import computer
+from tasks.reap.computer import Lying
 from tasks.reap.survey import Survey
-from tasks.reap.verdicts import Judged, JudgedStack
+from tasks.reap.verdicts import Judged
 
 _PATIENCE_S = 60.0
 """So long a firewall or a network may stay in use by a machine that is being deleted."""
@@ -38,7 +40,7 @@ Say = collections.abc.Callable[[str], None]
 
 def remove(survey: Survey, say: Say) -> list[Done]:
     """Do it all; what fails is told in its place and stops nothing else. Pulumi's own words go to stderr."""
-    done = [_destroyed(survey, stack, say) for stack in survey.condemned]
+    done = [destroy(survey, stack.name, say, why=stack.why) for stack in survey.condemned]
     order = {kind: number for number, kind in enumerate(KINDS)}
     # A destroy takes the stack's orphans with it: then they are gone at another look.
     done += [delete(survey, thing, say) for thing in sorted(survey.orphans, key=lambda thing: order[thing.found.kind])]
@@ -50,14 +52,14 @@ def name_of(thing: Judged) -> str:
     return f"{thing.cloud} {thing.found.kind} {thing.found.label or thing.found.id} ({thing.found.id})"
 
 
-def _destroyed(survey: Survey, stack: JudgedStack, say: Say) -> Done:
-    what = f"stack {stack.name}"
-    say(f"destroying {what}: {stack.why}")
+def destroy(survey: Survey, stack: str, say: Say, *, why: str, extra: collections.abc.Sequence[str] = ()) -> Done:
+    """Destroy a stack by Pulumi, whose words go to stderr."""
+    what = f"stack {stack}"
+    say(f"destroying {what}: {why}")
+    options = ("--yes", "--skip-preview", "--non-interactive", *extra)
     try:
         with _stdout_as_stderr():
-            deploy.deploy(
-                "destroy", survey.stack(stack.name), ("--yes", "--skip-preview", "--non-interactive"), confirm=_certain
-            )
+            deploy.deploy("destroy", survey.stack(stack), options, confirm=_certain)
     except GaxxError as error:
         return Done(what, "failed", str(error))
     return Done(what, "destroyed")
@@ -84,6 +86,8 @@ def delete(survey: Survey, thing: Judged, say: Say) -> Done:
             return Done(what, "left", "its tags are not ours any more")
         say(f"deleting {what}: {thing.why}")
         _patiently(api, thing)
+        if thing.found.kind == "machine":
+            announced_keys.forget_machine(thing.found.id)
     except GaxxError as error:
         return Done(what, "failed", error.message)
     except (KeyError, TypeError, ValueError) as error:
@@ -103,23 +107,20 @@ def _patiently(api: Vendor, thing: Judged) -> None:
 
 
 def _tidied(survey: Survey, say: Say) -> list[Done]:
-    """Machines on this computer; and once a stack that is gone has none, what else it left."""
-    done = []
-    names = {stack.name for stack in survey.stacks}
-    for lying, judged in survey.lying:
-        if judged.verdict != "orphan":
-            continue
-        what = f"local machine {lying.found.label} ({lying.machine.root})"
-        say(f"deleting {what}: {judged.why}")
-        try:
-            computer.remove(lying)
-            if lying.stack not in names:
-                computer.remove_stack(lying, survey.whose)
-        except (GaxxError, OSError) as error:
-            done.append(Done(what, "failed", str(error)))
-        else:
-            done.append(Done(what, "deleted"))
-    return done
+    return [delete_here(survey, lying, judged, say) for lying, judged in survey.lying if judged.verdict == "orphan"]
+
+
+def delete_here(survey: Survey, lying: Lying, judged: Judged, say: Say) -> Done:
+    """Delete a machine on this computer; and once a stack that is gone has none, what else it left."""
+    what = f"local machine {lying.found.label} ({lying.machine.root})"
+    say(f"deleting {what}: {judged.why}")
+    try:
+        computer.remove(lying)
+        if lying.stack not in {stack.name for stack in survey.stacks}:
+            computer.remove_stack(lying, survey.whose)
+    except (GaxxError, OSError) as error:
+        return Done(what, "failed", str(error))
+    return Done(what, "deleted")
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ def judged(
     table = prices.read(root)
     judge = _Judge(whose, tuple(known), table, now, wishes.grace_s)
     things = [judge(answer.cloud, one) for answer in asked for one in answer.found]
-    faults, notes = _gaps(asked, known)
+    faults, notes = _gaps(asked, known, wishes.stack)
     return Survey(
         root,
         whose,
@@ -123,8 +123,8 @@ def _unclear(url: str, root: pathlib.Path) -> str:
     return ""
 
 
-def _gaps(asked: Sequence[accounts.Asked], known: Sequence[StackState]) -> tuple[list[str], list[str]]:
-    """What was not asked or read, where that leaves the answer incomplete, and where perhaps not."""
+def _gaps(asked: Sequence[accounts.Asked], known: Sequence[StackState], stack: str) -> tuple[list[str], list[str]]:
+    """What was not asked or read, where that leaves the answer (for `stack`) incomplete, and where perhaps not."""
     faults = [fault for answer in asked for fault in answer.faults]
     faults += [f"stack {state.name} could not be read: {state.fault}" for state in known if state.fault]
     notes = []
@@ -132,7 +132,7 @@ def _gaps(asked: Sequence[accounts.Asked], known: Sequence[StackState]) -> tuple
         if cloud in {answer.cloud for answer in asked}:
             continue
         words = f"{cloud} was not asked: {variable} is not in the environment"
-        used = [state.name for state in known if cloud in state.clouds]
+        used = [state.name for state in known if cloud in state.clouds and stack in ("", state.name)]
         if used:
             faults.append(f"{words}, and machines of {', '.join(used)} are there")
         else:
