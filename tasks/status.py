@@ -22,6 +22,7 @@ from tasks.inventory import Found
 from tasks.outcome import Ending
 
 COLUMNS = ("node", "state", "agent", "sshd", "load", "memory free", "disk free", "items", "up", "ttl left")
+WHY_COLUMNS = ("node", "state", "idle for", "ends idle after", "ttl left", "why it is not idle")
 _BANNER = b"SSH-"
 
 
@@ -90,6 +91,16 @@ class Status:
             words.duration(info.uptime_s),
             self._left(info),
         )
+
+    @property
+    def why_row(self) -> tuple[str, ...]:
+        """Its cells of WHY_COLUMNS: what keeps it up."""
+        info, left = self.info, listing.left(self.expires)
+        if info is None:
+            return (self.node, self.state, "-", "-", left, "-")
+        limit = words.duration(info.idle_limit_s) if info.idle_limit_s else "never"
+        idle = "-" if info.why_not_idle else words.duration(info.idle_s)
+        return (self.node, self.state, idle, limit, left, info.why_not_idle or "-")
 
     def _left(self, info: agent_pb2.NodeInfo) -> str:
         """The time until it ends by itself, of the two the nearer one: its time to live, or its idleness."""

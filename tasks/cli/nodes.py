@@ -60,14 +60,20 @@ def ls_command(*, stack: str, nodes: str, as_json: bool) -> None:
 @click.option(
     "--ports", default="", callback=_read_ports, metavar="A-B,C", help="With --exposure: ask these ports, too."
 )
+@click.option("--why", is_flag=True, help="What keeps each node from being idle, and since when it is.")
 @json_option
-def status_command(*, stack: str, nodes: str, timeout: float, exposure: bool, ports: PortList, as_json: bool) -> int:
+def status_command(
+    *, stack: str, nodes: str, timeout: float, exposure: bool, ports: PortList, why: bool, as_json: bool
+) -> int:
     """Ask every node's agent and sshd how they fare; exit 5 when a node, an agent or an sshd is dead.
 
     With --exposure ask every port instead: SSH, agent, metrics, 6060 and those where machines are most often found
     open, from here and from another node. Exit 3 when one is open or closed against what the stack file says.
     """
     found, chosen = find(stack, nodes)
+    if exposure and why:
+        message = "--why and --exposure are two questions: one at a time"
+        raise click.UsageError(message)
     if exposure:
         return _exposure(found, chosen, timeout, ports, as_json=as_json)
     if ports:
@@ -77,6 +83,8 @@ def status_command(*, stack: str, nodes: str, timeout: float, exposure: bool, po
     if as_json:
         for answer in answers:
             print_json(answer.as_dict())
+    elif why:
+        table(status.WHY_COLUMNS, (answer.why_row for answer in answers))
     else:
         table(status.COLUMNS, (answer.row for answer in answers))
     for answer in answers:

@@ -4,6 +4,7 @@ import json
 import pathlib
 import signal
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -33,6 +34,42 @@ def test_json_carries_what_the_agent_says(three: Fleet) -> None:
     assert info["slots"] == 2
     assert info["memory_total_bytes"] > info["memory_available_bytes"] > 0
     assert info["groups"] == ["even"]
+
+
+def test_what_keeps_a_node_up_is_told_and_since_when_another_is_idle(three: Fleet) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "tasks.cli.main",
+        "run",
+        "-n",
+        "demo-2",
+        "--stream",
+        "--",
+        "sh",
+        "-c",
+        "echo; exec cat",
+    ]
+    with subprocess.Popen(
+        line,
+        cwd=three.root,
+        env=three.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as working:
+        assert working.stdout is not None
+        working.stdout.readline()
+        answer = three.gaxx("status", "--why")
+        working.communicate()
+
+    header, *rows = answer.stdout.decode().splitlines()
+    assert header.endswith("WHY IT IS NOT IDLE")
+    assert rows[1].endswith("1 command running")
+    assert [row.split()[:2] for row in rows] == [[f"demo-{index}", "ok"] for index in (1, 2, 3)]
+    assert rows[0].split()[2] != "-"
+    assert rows[1].split()[2] == "-"
+    assert three.gaxx("status", "--why", "--exposure").returncode == 1
 
 
 def test_dead_agent_dead_sshd_and_dead_machine_are_told_apart(tmp_path: pathlib.Path) -> None:

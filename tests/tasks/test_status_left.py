@@ -34,3 +34,18 @@ LOCAL = agent_pb2.NodeInfo(runner_alive=True, idle_s=900)
 )
 def test_the_nearer_of_two_ends_is_told(info: agent_pb2.NodeInfo, ttl_s: float, expected: str) -> None:
     assert left(info, ttl_s=ttl_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        (IDLE, ("15m00s", "45m00s", "-", "-")),
+        (BUSY, ("-", "45m00s", "-", "1 item running")),
+        (LOCAL, ("15m00s", "never", "-", "-")),
+        (None, ("-", "-", "-", "-")),
+    ],
+)
+def test_what_keeps_it_up_stands_beside_how_long_it_may_be_idle(
+    info: agent_pb2.NodeInfo | None, expected: tuple[str, ...]
+) -> None:
+    assert Status("web-1", info, "", Ending.EXITED, "SSH-2.0", "", 0.01, "").why_row[2:] == expected
