@@ -37,6 +37,7 @@ VERBS = {
     "up": ("tasks.cli.deploy", "Make or change the fleet (pulumi up)"),
     "down": ("tasks.cli.deploy", "Destroy the fleet (pulumi destroy)"),
     "rotate": ("tasks.cli.rotate", "Renew tokens, keys and the authority of a fleet that goes on working"),
+    "extend": ("tasks.cli.extend", "Let a fleet live longer"),
     "ls": ("tasks.cli.nodes", "List fleets and nodes"),
     "status": ("tasks.cli.nodes", "Ask every node how it fares"),
     "inventory": ("tasks.cli.nodes", "Print the inventory: json, ssh_config, ansible, prometheus"),

@@ -1,5 +1,6 @@
 """Changes to a fleet that is up: settings and people, in place."""
 
+import datetime as dt
 import json
 import typing
 
@@ -39,6 +40,37 @@ def test_settings_change_in_place_and_items_see_them(standing: Project) -> None:
     assert motd.read_text() == "hello\n"
     assert motd.stat().st_mode & 0o777 == 0o600
     standing.pulumi("preview", "--expect-no-changes")
+
+
+def test_a_fleet_that_is_extended_lives_longer_and_not_longer_than_the_longest(standing: Project) -> None:
+    standing.configure("demo", {**fleet(3), "ttl": "4h", "maxTtl": "8h"})
+    standing.up()
+    before = standing.inventory().nodes
+    path = standing.folder / "stacks/Pulumi.demo.yaml"
+
+    said = standing.gaxx("extend", "1h30m", "--yes", "--stack", "demo").stderr
+
+    after = standing.inventory().nodes
+    assert "gaxx: gaxx:ttl: 4h -> 5h30m" in said
+    assert f"gaxx: the first machine ends at {min(node.expires for node in after)}, 5h2" in said
+    assert [node.machine_id for node in after] == [node.machine_id for node in before]
+    grown = [dt.datetime.fromisoformat(node.expires) for node in after]
+    assert [end - dt.datetime.fromisoformat(node.expires) for end, node in zip(grown, before, strict=True)] == [
+        dt.timedelta(hours=1, minutes=30)
+    ] * 3
+    assert [manifest(standing, node.name)["expires"] for node in after] == [node.expires for node in after]
+
+    text = path.read_text()
+    for by, why in (
+        ("3h", "8h30m is longer than 8h; gaxx:maxTtl raises the limit"),
+        ("90", "'90' is not a duration; it has no unit"),
+    ):
+        refused = standing.gaxx("extend", by, "--yes", check=1)
+        assert why in refused.stderr
+        assert path.read_text() == text
+    standing.configure("demo", fleet(3))
+    assert "no gaxx:ttl, so the machines have no end" in standing.gaxx("extend", "1h", "--yes", check=1).stderr
+    standing.up()
 
 
 def test_settings_that_are_no_longer_declared_are_gone(standing: Project) -> None:

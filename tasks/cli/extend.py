@@ -1,0 +1,25 @@
+"""`gaxx extend`: parse, let live longer, tell."""
+
+import click
+
+from tasks import deploy, extend, inventory
+from tasks.cli.deploy import confirming
+from tasks.cli.options import stack_option
+
+
+@click.command("extend")
+@click.argument("by", metavar="30m|4h|2d")
+@stack_option
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing.")
+def extend_command(*, by: str, stack: str, yes: bool) -> None:
+    """Let a fleet live longer: add to its `gaxx:ttl` (commit the changed stack file), and apply it in place.
+
+    Time counts from each machine's creation, so 2h more than a ttl of 4h ends it six hours after that. `gaxx:maxTtl` is
+    the longest that is accepted.
+    """
+    found = inventory.stack_named(stack)
+
+    def up() -> None:
+        deploy.deploy("up", found, ["--yes"] if yes else [], confirm=confirming(yes=yes))
+
+    extend.extend(found, by, up, lambda text: click.echo(f"gaxx: {text}", err=True))
