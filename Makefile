@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
+# Tests wait more than they compute. A file's tests stay together: they share what stands.
+AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 # Tiers that need more than Python: each has a target of its own.
 TIERS := engine or vm or clouds or browser or soak
 # What `bench` measures, of what is there.
@@ -33,15 +35,15 @@ types: setup
 	$(VENV)/mypy
 
 unit: setup
-	$(PYTEST) -m 'not ($(TIERS))'
+	$(PYTEST) $(AT_ONCE) -m 'not ($(TIERS))'
 
 test: check test-engine test-clouds test-vm ## the whole test suite
 
 test-engine: setup ## the real engine, sshd and agents
-	$(PYTEST) -m 'engine and not soak'
+	$(PYTEST) $(AT_ONCE) -m 'engine and not soak'
 
 test-clouds: setup ## both vendors' clouds, rehearsed on this machine
-	$(PYTEST) -m 'clouds and not soak'
+	$(PYTEST) $(AT_ONCE) -m 'clouds and not soak'
 
 image: setup ## the image `debian-12` of the qemu cloud and a root of Debian 13, from Debian's packages; minutes, once, as root
 	@$(VENV)/python -m tools.image

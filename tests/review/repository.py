@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from tasks import identity
+from tests.conftest import GUARDED_PREFIXES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _FOLDERS = ("agent", "components", "policy", "tasks", "jobs")
@@ -136,8 +137,10 @@ def new_repository(base: pathlib.Path) -> TestRepository:
     (folder / "stacks" / "Pulumi.render.yaml").write_text(_paid(base))
     shutil.copy(ROOT / "stacks" / "examples" / "Pulumi.both.yaml", folder / "stacks")
     (folder / "policy" / "parameters.json").write_text(PARAMETERS)
+    # It is made once for many tests, before or after other fixtures have chosen backends for theirs.
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(GUARDED_PREFIXES)}
     environment = {
-        **os.environ,
+        **bare,
         "PATH": f"{pathlib.Path(sys.prefix) / 'bin'}:{os.environ['PATH']}",
         "HOME": str(home),
         **{f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "STATE")},
