@@ -53,13 +53,16 @@ def name_of(thing: Judged) -> str:
 
 
 def destroy(survey: Survey, stack: str, say: Say, *, why: str, extra: collections.abc.Sequence[str] = ()) -> Done:
-    """Destroy a stack by Pulumi, whose words go to stderr."""
+    """Destroy a stack by Pulumi, whose words go to stderr. Raise Interrupted after Ctrl-C."""
     what = f"stack {stack}"
     say(f"destroying {what}: {why}")
     options = ("--yes", "--skip-preview", "--non-interactive", *extra)
     try:
         with _stdout_as_stderr():
             deploy.deploy("destroy", survey.stack(stack), options, confirm=_certain)
+    except deploy.Interrupted:
+        # Whoever has interrupted it wants nothing else removed either.
+        raise
     except GaxxError as error:
         return Done(what, "failed", str(error))
     return Done(what, "destroyed")

@@ -1,6 +1,8 @@
 """`gaxx down --force`: the machines of a stack go, whatever has become of the engine, its lock and its state."""
 
+import os
 import pathlib
+import signal
 
 import pytest
 
@@ -100,3 +102,17 @@ def test_machines_of_this_computer_go_in_the_midst_of_their_work(project: Projec
         assert working.wait(60) == 5
     assert project.machines() == []
     assert_nothing_left(project)
+
+
+def test_ctrl_c_while_pulumi_destroys_is_an_interruption_and_the_next_one_goes_on(project: Project) -> None:
+    project.create("demo", fleet(1))
+    project.up()
+    said = project.base / "said"
+    with project.started("sh", "-c", f"exec gaxx down --force --yes 2>{said}") as ending:
+        until(lambda: said.exists() and "destroying stack demo" in said.read_text())
+        os.killpg(ending.pid, signal.SIGINT)
+        code = ending.wait(60)
+
+    assert code == 130, said.read_text()
+    assert project.machines() == [], "they went first"
+    project.gaxx("down", "--force", "--yes")
