@@ -15,27 +15,19 @@ from pathlib import Path
 from agent import returned
 from agent.access import current_principal
 from agent.audit.lines import ItemEnd
-from agent.held import HeldResults
+from agent.item_spawn import SpawnPattern
 from agent.node import Node
+from agent.outbox import Outbox
 from agent.proto import agent_pb2 as pb
-from agent.proto.runner_pb2 import Finished, Kill, RunnerRequest, Spawn
-from agent.run_folders import RunFolders, has_files, remove
+from agent.proto.runner_pb2 import Finished, Kill, RunnerRequest
+from agent.run_folders import RunFolders, remove
 from agent.runner_client import RunnerUnavailable
 
 _log = logging.getLogger("gaxx.work")
 
-ENVIRONMENT_LIMIT_BYTES = 128 * 1024 - 16
-"""Longer items come on stdin and in a file: the kernel takes no variable of 128 KiB."""
-INLINE_BYTES = 16 * 1024
-"""Of stdout and of stderr in a result; what is longer is fetched."""
-BATCH = 512
-BATCH_BYTES = 4 * 1024 * 1024
-"""Of results in one message."""
-CHUNK_BYTES = 256 * 1024
 RUNNER_WITHIN_S = 20.0
 """How long leased items wait for a runner that is being restarted."""
 NEVER_STARTED = "never started"
-UNLIMITED_BYTES = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -55,42 +47,19 @@ class LeasedRun:
         """Counts the streams: only the newest one is served."""
         self._node = node
         self._folders = RunFolders(node.home_of(principal), folder, hello)
-        self._held = HeldResults(folder / "results")
+        self._outbox = Outbox(hello.run_id, self._folders, folder / "results")
         self._flights: dict[int, _Flight] = {}
-        self._outbox: collections.deque[pb.ItemResult | int] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: list[_Flight] = []
         self._collecting: list[int] = []
         self._over = False
-        kept = (pb.ItemResult.FromString(self._held.read(ident)) for ident in self._held.ids)
-        self._on_disk = {result.result_id for result in kept if has_files(result)}
         self.configure(hello)
 
     def configure(self, hello: pb.WorkRequest.Hello) -> None:
         """Take a controller's wishes for the items to come."""
         self._hello = hello
         self._folders.configure(hello)
-        env = {name: value for name, value in hello.env.items() if not name.startswith("GAXX_")}
-        env["GAXX_RUN_ID"] = hello.run_id.encode()
-        env["GAXX_NODE"] = self._node.manifest.node.encode()
-        env["GAXX_NODE_RANK"] = b"%d" % hello.node_rank
-        env["GAXX_NODE_COUNT"] = b"%d" % hello.node_count
-        if hello.item_count:
-            env["GAXX_ITEM_COUNT"] = b"%d" % hello.item_count
-        env["GAXX_RUN_DIR"] = os.fsencode(self._folders.run)
-        env["GAXX_WORK_DIR"] = os.fsencode(self._folders.home)
-        # Everything that is the same for all items, copied for each by the protobuf library at C's speed.
-        self._pattern = Spawn(
-            work_dir=os.fsencode(self._folders.home if hello.cwd else self._folders.run),
-            inline_limit_bytes=INLINE_BYTES,
-            command=pb.Command(
-                cwd=hello.cwd,
-                env=env,
-                deadline_s=hello.deadline_s,
-                stdout_limit_bytes=UNLIMITED_BYTES if hello.keep_whole_output else hello.stdout_limit_bytes,
-                stderr_limit_bytes=UNLIMITED_BYTES if hello.keep_whole_output else hello.stderr_limit_bytes,
-            ),
-        )
+        self._pattern = SpawnPattern(self._node.manifest.node, hello, self._folders)
 
     @property
     def in_flight(self) -> list[int]:
@@ -116,14 +85,14 @@ class LeasedRun:
     @property
     def held(self) -> int:
         """How many results wait for acknowledgement."""
-        return len(self._held)
+        return len(self._outbox)
 
     # What the controller asks
 
     def attach(self) -> int:
         """A new stream: everything unacknowledged is sent again. Return the stream's generation."""
         self.generation += 1
-        self._outbox = collections.deque(self._held.ids)
+        self._outbox.begin_again()
         self.wake.set()
         return self.generation
 
@@ -152,40 +121,15 @@ class LeasedRun:
 
     def acknowledge(self, result_ids: Sequence[int]) -> None:
         """The controller has these: forget them, and what lies on disk for them."""
-        for result_id in self._on_disk.intersection(result_ids):
-            self._folders.drop(pb.ItemResult.FromString(self._held.read(result_id)))
-            self._on_disk.discard(result_id)
-        self._held.forget(result_ids)
+        self._outbox.acknowledge(result_ids)
 
     def fetch(self, request: pb.WorkRequest.FetchOutput) -> pb.WorkEvent:
         """Return one chunk of an output or file that was too large for its result."""
-        chunk = pb.WorkEvent.Chunk(result_id=request.result_id, name=request.name, offset=request.offset)
-        try:
-            path = self._folders.fetched(pb.ItemResult.FromString(self._held.read(request.result_id)), request.name)
-            with path.open("rb") as file:
-                file.seek(request.offset)
-                chunk.data = file.read(CHUNK_BYTES)
-                chunk.last = file.tell() >= os.fstat(file.fileno()).st_size
-        except KeyError:
-            chunk.error = "the node has no such result"
-        except OSError as fault:
-            chunk.error = f"{fault.filename}: {fault.strerror}"
-        return pb.WorkEvent(chunk=chunk)
+        return self._outbox.fetch(request)
 
     def take(self) -> list[pb.ItemResult]:
         """Return the next results to be sent, oldest first: as many as one message should have."""
-        batch: list[pb.ItemResult] = []
-        size = 0
-        while self._outbox and len(batch) < BATCH and size < BATCH_BYTES:
-            entry = self._outbox.popleft()
-            if isinstance(entry, pb.ItemResult):
-                batch.append(entry)
-            elif entry in self._held:
-                batch.append(pb.ItemResult.FromString(self._held.read(entry)))
-            else:
-                continue
-            size += batch[-1].ByteSize()
-        return batch
+        return self._outbox.take()
 
     def bye(self) -> None:
         """The run is over: call off what is left, remove what lies here for it."""
@@ -193,7 +137,7 @@ class LeasedRun:
         self.cancel(pb.WorkRequest.Cancel(all=True))
         for task in self._tasks:
             task.cancel()
-        self._held.remove()
+        self._outbox.remove()
         self._folders.remove()
 
     def close(self) -> None:
@@ -201,21 +145,18 @@ class LeasedRun:
         self._over = True
         for task in self._tasks:
             task.cancel()
-        if self.held:
-            self._held.close()
-        else:
-            self._held.remove()
+        self._outbox.close()
 
     def sync(self) -> None:
         """Have the held results on disk; may be called from another thread. Raises OSError."""
-        self._held.sync()
+        self._outbox.sync()
 
     # From lease to runner
 
     def _submit(self, flights: list[_Flight]) -> None:
         try:
             # Filled before anything is sent: an item that cannot be written down fails alone.
-            spawns = [self._spawn(flight) for flight in flights]
+            spawns = [self._pattern.fill(flight.item, flight.deadline_s) for flight in flights]
             idents = self._node.runner.batch(spawns, self._finished, slots=self._hello.slots)
         except RunnerUnavailable:
             self._waiting += flights
@@ -239,36 +180,6 @@ class LeasedRun:
         else:
             self._refuse(flights, "the node's runner does not start")
 
-    def _spawn(self, flight: _Flight) -> Spawn:
-        item = flight.item
-        spawn = Spawn()
-        spawn.CopyFrom(self._pattern)
-        command = spawn.command
-        command.argv.extend(item.argv)
-        env = command.env
-        env["GAXX_ITEM_INDEX"] = b"%d" % item.index
-        env["GAXX_ATTEMPT"] = b"%d" % item.attempt
-        value = item.value
-        if _needs_file(value):
-            env["GAXX_ITEM_FILE"] = os.fsencode(self._write_value(item))
-            spawn.stdin_data = value
-        else:
-            env["GAXX_ITEM"] = value
-        if flight.deadline_s:
-            command.deadline_s = flight.deadline_s
-        if self._hello.isolate or item.files:
-            folder = self._folders.prepare(item)
-            if self._hello.isolate:
-                spawn.work_dir = os.fsencode(folder)
-                command.cwd = b""
-        spawn.spool = os.fsencode(self._folders.outputs(item))
-        return spawn
-
-    def _write_value(self, item: pb.Item) -> Path:
-        path = self._folders.value_file(item)
-        self._folders.place(path, item.value, 0o640)
-        return path
-
     # From runner to controller
 
     def _finished(self, batch: Sequence[Finished]) -> None:
@@ -278,19 +189,18 @@ class LeasedRun:
             flight = self._flights.pop(finished.id, None)
             if flight is None:
                 continue
-            ends.append(ItemEnd(flight.principal, flight.item.index, flight.item.attempt, finished.exit))
+            item = flight.item
+            ends.append(ItemEnd(flight.principal, item.index, item.attempt, finished.exit))
             if self._over:
                 continue
-            result = self._result(flight.item, finished)
+            result = self._result(item, finished)
             self._node.metrics.executed(finished.exit.ending, finished.exit.wall_s, item=True)
-            item = flight.item
             if self._hello.isolate or self._hello.return_globs or item.return_globs:
-                self._collecting.append(flight.item.index)
-                self._start(self._collect(flight.item, result))
+                self._collecting.append(item.index)
+                self._start(self._collect(item, result))
             else:
                 results.append(result)
-            if _needs_file(flight.item.value):
-                self._folders.value_file(flight.item).unlink(missing_ok=True)
+            self._pattern.clear(item)
         self._node.audit.items_ended(self.run_id, ends)
         self._node.activity.items_ended(len(batch))
         if results:
@@ -298,7 +208,7 @@ class LeasedRun:
 
     def _result(self, item: pb.Item, finished: Finished) -> pb.ItemResult:
         return pb.ItemResult(
-            result_id=self._held.take_id(),
+            result_id=self._outbox.take_id(),
             index=item.index,
             attempt=item.attempt,
             lease=item.lease,
@@ -332,13 +242,7 @@ class LeasedRun:
             self._hold([self._result(flight.item, finished) for flight in flights])
 
     def _hold(self, results: list[pb.ItemResult]) -> None:
-        try:
-            self._held.append([(result.result_id, result.SerializeToString()) for result in results])
-        except OSError as fault:
-            # It can still be delivered; if the stream breaks first, the item will be leased again.
-            _log.error("a result cannot be held: %s", fault.strerror, extra={"event": "hold", "run": self.run_id})
-        self._on_disk.update(result.result_id for result in results if has_files(result))
-        self._outbox.extend(results)
+        self._outbox.add(results)
         self.wake.set()
 
     def _start(self, work: collections.abc.Coroutine[None, None, None]) -> None:
@@ -350,7 +254,3 @@ class LeasedRun:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("collecting failed", exc_info=task.exception(), extra={"event": "collect", "run": self.run_id})
-
-
-def _needs_file(value: bytes) -> bool:
-    return len(value) >= ENVIRONMENT_LIMIT_BYTES or b"\0" in value

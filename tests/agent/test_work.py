@@ -17,7 +17,8 @@ import pytest
 from agent import returned
 from agent.call import AgentCall, CallEnded
 from agent.client import AgentChannel
-from agent.leased import CHUNK_BYTES, INLINE_BYTES
+from agent.item_spawn import INLINE_BYTES
+from agent.outbox import CHUNK_BYTES
 from agent.proto import agent_pb2 as pb
 from agent.server import Agent
 from agent.work import make_handler
