@@ -2,6 +2,7 @@
 
 The way of an item: `items` (spooled input) ─► `queue` (leases) ─► `node_stream` (one a node) ─► `results`
 (outputs and returned files) ─► `journal` (what has become of it, on disk before the node may forget) ─► `ledger`.
-`mapper` drives them; `placeholders` and `shell` write each item's command, `order` shuffles, `pace` sizes
-the batches, `halting` and `durations` are the limits. `runs` reads what is left on disk afterwards.
+`mapper` drives them until `ending` says so; `item_table` and `blame` are the queue's memory; `placeholders` and
+`shell` write each item's command, `order` shuffles, `pace` sizes the batches, `halting` and `durations` are the
+limits. `runs` reads what is left on disk afterwards.
 """

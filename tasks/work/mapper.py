@@ -6,15 +6,14 @@ Everything here happens in one event loop; what takes long (fsync, printing) hap
 import asyncio
 import collections.abc
 import contextlib
-import dataclasses
 import time
 import typing
 
 from agent.proto import agent_pb2 as pb
 from components.inventory import Node
 from tasks.work.commit import Committer, Returned, fetch
+from tasks.work.ending import Ending
 from tasks.work.feeder import Feeder, cancel
-from tasks.work.halting import HaltPolicy
 from tasks.work.items import Spool
 from tasks.work.judging import judge
 from tasks.work.lane import Lane
@@ -24,14 +23,10 @@ from tasks.work.options import MapOptions
 from tasks.work.pace import Pace
 from tasks.work.queue import LeaseQueue
 from tasks.work.results import ResultStore
-from tasks.work.states import Effect, State, Verdict
+from tasks.work.states import Effect, Verdict
 from tasks.work.throttle import Canary
 
 TICK_S = 0.25
-STOP_LIMIT_S = 20.0
-"""How long called-off items may take to come back."""
-READER_GONE_S = 2.0
-"""Who closed the pipe expects us to go quickly."""
 
 
 class Told(typing.Protocol):
@@ -39,16 +34,6 @@ class Told(typing.Protocol):
 
     def note(self, text: str) -> None:
         """Say one thing that happened."""
-
-
-@dataclasses.dataclass(slots=True)
-class Stop:
-    """Why and how a run ends before its items do."""
-
-    reason: str
-    now: bool
-    interrupted: bool
-    since_s: float
 
 
 class Mapper:
@@ -70,24 +55,19 @@ class Mapper:
         self.options = options
         self.queue = queue
         self.lanes: dict[str, Lane] = {}
-        self.stop: Stop | None = None
         self.started_s = time.monotonic()
-        self.hoping = False
-        """Somebody is being asked who may know how to reach the nodes that refused us."""
-        self.hourly_usd = 0.0
-        """What all nodes together cost; for `--max-cost`."""
+        self.ending = Ending(options, queue, self.lanes, committer)
         self._spool = spool
         self._store = store
         self._committer = committer
         self._told = told
         leases = LeaseWriter(options, spool, store, session=session)
         self._feeder = Feeder(options, queue, self.lanes, committer, leases, self._settle)
-        self._halt = HaltPolicy.parse(options.halt)
         self._leaving: set[str] = set()
         self._fetches: set[asyncio.Task[None]] = set()
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._last_tick_s = self._alone_since_s = time.monotonic()
+        self._last_tick_s = time.monotonic()
 
     # Nodes come and go
 
@@ -133,7 +113,7 @@ class Mapper:
         surplus = self.queue.adopt(stream.name, welcome.running, now_s)
         if surplus:
             stream.send(cancel(surplus))
-        if self.stop is not None:
+        if self.ending.stop is not None:
             self._call_off(stream)
         self._changed.set()
 
@@ -197,7 +177,7 @@ class Mapper:
             while True:
                 # First: it may know why nodes that refuse us may not do so in a moment.
                 more()
-                if self._over():
+                if not self._fetches and self.ending.is_over():
                     break
                 self._tick()
                 self._changed.clear()
@@ -236,44 +216,16 @@ class Mapper:
 
     def halt(self, reason: str, *, now: bool, interrupted: bool = False) -> None:
         """Lease nothing more; call off what has not started, `now` also what runs."""
-        if self.stop is not None and (self.stop.now or not now):
+        if not self.ending.halt(reason, now=now, interrupted=interrupted):
             return
-        interrupted = interrupted or (self.stop is not None and self.stop.interrupted)
-        self.stop = Stop(reason, now, interrupted, time.monotonic())
         self._feeder.stopped = True
         for lane in self.lanes.values():
             self._call_off(lane.stream)
         self._changed.set()
 
     def _call_off(self, stream: NodeStream) -> None:
-        now = self.stop is not None and self.stop.now
+        now = self.ending.stop is not None and self.ending.stop.now
         stream.send(pb.WorkRequest(cancel=pb.WorkRequest.Cancel(all=now)))
-
-    def _over(self) -> bool:
-        if self._fetches:
-            return False
-        if self.queue.finished:
-            return True
-        if self.stop is None:
-            return self._deserted()
-        held = any(self.queue.holders[name].holding for name, lane in self.lanes.items() if lane.stream.connected)
-        limit_s = STOP_LIMIT_S if self.stop.now else float("inf")
-        if self._committer.reader_gone:
-            limit_s = READER_GONE_S
-        return not held or time.monotonic() - self.stop.since_s > limit_s
-
-    def _deserted(self) -> bool:
-        """Whether nobody is left to do anything, for longer than a lease."""
-        now_s = time.monotonic()
-        alive = any(
-            lane.stream.connected and (self.queue.holders[name].takes_work or self.queue.holders[name].holding)
-            for name, lane in self.lanes.items()
-        )
-        if alive or self.hoping:
-            self._alone_since_s = now_s
-            return False
-        hopeless = all(lane.stream.refused for lane in self.lanes.values())
-        return hopeless or now_s - self._alone_since_s > self.options.lease_s
 
     def _tick(self) -> None:
         now_s = time.monotonic()
@@ -288,11 +240,7 @@ class Mapper:
         for name, indexes in self.queue.expire(now_s).items():
             self._told.note(f"{name} has been silent for {self.options.lease_s:g} s: {len(indexes)} items go back")
         self._give_up()
-        if self._committer.reader_gone:
-            self.halt("nobody reads the output any more", now=True)
-        spent = self.hourly_usd * (now_s - self.started_s) / 3600
-        if self.options.max_cost and spent >= self.options.max_cost:
-            self.halt(f"halted: the nodes have cost ${spent:.2f} (--max-cost)", now=False)
+        self._obey(self.ending.halted_by_time())
         self._feeder.tick(since_s)
 
     # Results in
@@ -321,7 +269,7 @@ class Mapper:
         judgement = judge(result, files_error=returned.files_error, overdue=result.index in lane.overdue)
         lane.overdue.discard(result.index)
         returned.kind, returned.error = judgement.kind, judgement.error
-        if judgement.node_is_sick and self.stop is None and lane.sicken(time.monotonic()):
+        if judgement.node_is_sick and self.ending.stop is None and lane.sicken(time.monotonic()):
             self._told.note(f"{lane.name}: {judgement.error}; its items go back")
         settled = self.queue.settle(lane.name, result.index, judgement.verdict)
         returned.effect = settled.effect
@@ -334,16 +282,14 @@ class Mapper:
             lane.sick_times = 0
         elif judgement.verdict is Verdict.FAILED:
             lane.failed += 1
-        self._watch_limits(settled.effect)
-
-    def _watch_limits(self, effect: Effect) -> None:
         if self._feeder.canary is not None:
-            self._watch_canary(self._feeder.canary, effect)
-        if self._halt.when != "never":
-            bad = self.queue.number(State.FAILED) + self.queue.number(State.QUARANTINED)
-            total = self.queue.count if self.queue.complete else 0
-            if self._halt.reached(ok=self.queue.number(State.OK), bad=bad, total=total):
-                self.halt(f"halted: {self._halt}", now=self._halt.when == "now")
+            self._watch_canary(self._feeder.canary, settled.effect)
+        self._obey(self.ending.halted_by_answers())
+
+    def _obey(self, limit: tuple[str, bool] | None) -> None:
+        if limit is not None:
+            reason, now = limit
+            self.halt(reason, now=now)
 
     def _watch_canary(self, canary: Canary, effect: Effect) -> None:
         canary.passed += effect is Effect.OK

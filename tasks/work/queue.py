@@ -11,18 +11,17 @@ import collections
 import collections.abc
 import dataclasses
 
+from tasks.work.blame import Blame
 from tasks.work.holder import Held, Holder
+from tasks.work.item_table import MAX_ATTEMPT, ItemTable
 from tasks.work.ledger import Ledger
 from tasks.work.order import Order
 from tasks.work.states import TERMINAL, Effect, State, Verdict
 
-MAX_ATTEMPT = 255
-QUARANTINE_NODES = 2
-"""An item that failed on so many different nodes is bad, not they."""
+COPIES = 2
+"""An item is at no more nodes than this at once."""
 SCAN = 4096
 """Returned items looked at for one lease: some may not go to this node."""
-LOSS_LIMIT = 8
-"""An item under which so many nodes were lost is given up: it might be what kills them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,30 +58,27 @@ class LeaseQueue:
         """No more items will come."""
         self.holders: dict[str, Holder] = {}
         self._order = order or Order()
-        self._states = bytearray()
-        self._tries = bytearray()
+        self._items = ItemTable()
+        self._blame = Blame()
         self._cursor = 0
         self._returned: collections.deque[int] = collections.deque()
-        self._failures: dict[int, list[str]] = {}
-        self._losses: collections.Counter[int] = collections.Counter()
         self._copies: dict[int, int] = {}
-        self._counts = [0] * len(State)
 
     # What is there
 
     @property
     def count(self) -> int:
         """Items known so far."""
-        return len(self._states)
+        return self._items.count
 
     def number(self, state: State) -> int:
         """How many items are in `state`."""
-        return self._counts[state]
+        return self._items.number(state)
 
     @property
     def done(self) -> int:
         """How many items have their answer."""
-        return self.count - self._counts[State.PENDING] - self._counts[State.LEASED]
+        return self._items.answered
 
     @property
     def finished(self) -> bool:
@@ -91,40 +87,30 @@ class LeaseQueue:
 
     def state(self, index: int) -> State:
         """Where one item is."""
-        return State(self._states[index])
+        return State(self._items.states[index])
 
     def attempt(self, index: int) -> int:
         """How often one item has been handed out."""
-        return self._tries[index]
+        return self._items.attempts[index]
 
     def ledger(self, *, interrupted: bool = False) -> Ledger:
         """Sum up; what has no answer is cancelled when the user interrupted the run, else skipped."""
-        unanswered = self._counts[State.PENDING] + self._counts[State.LEASED]
-        return Ledger(
-            total=self.count,
-            ok=self._counts[State.OK],
-            failed=self._counts[State.FAILED],
-            quarantined=self._counts[State.QUARANTINED],
-            skipped=0 if interrupted else unanswered,
-            cancelled=self._counts[State.CANCELLED] + (unanswered if interrupted else 0),
-        )
+        return self._items.ledger(interrupted=interrupted)
 
     # Items and nodes come and go
 
     def grow(self, count: int) -> None:
         """So many more items are known."""
-        self._states.extend(bytes(count))
-        self._tries.extend(bytes(count))
-        self._counts[State.PENDING] += count
+        self._items.grow(count)
 
     def restore(self, index: int, state: State, attempt: int, failed_on: collections.abc.Sequence[str] = ()) -> None:
         """Set what an earlier session's journal says of an item; before anything is leased."""
         if state is State.LEASED:
             state = State.PENDING
-        self._set(index, state)
-        self._tries[index] = min(attempt, MAX_ATTEMPT)
+        self._items.move(index, state)
+        self._items.attempts[index] = min(attempt, MAX_ATTEMPT)
         if failed_on and state is State.PENDING:
-            self._failures[index] = list(failed_on)
+            self._blame.remember(index, failed_on)
 
     def join(self, node: str, now_s: float) -> Holder:
         """A node is there (again); a node that is known keeps what it holds."""
@@ -143,11 +129,11 @@ class LeaseQueue:
         holder = self.holders[node]
         surplus = []
         for index in indexes:
-            if index >= self.count or self._states[index] in TERMINAL:
+            if index >= self.count or self._items.states[index] in TERMINAL:
                 surplus.append(index)
             elif index not in holder.holding:
-                self._tries[index] = max(self._tries[index], 1)
-                self._hold(holder, index, Held(self._tries[index], now_s))
+                attempt = self._items.attempts[index] or self._items.begin_attempt(index)
+                self._hold(holder, index, Held(attempt, now_s))
         return surplus
 
     def release(self, node: str, *, keep: collections.abc.Container[int] = ()) -> list[int]:
@@ -168,12 +154,12 @@ class LeaseQueue:
         """Like `release`, but the node was lost under the items; see `give_up`."""
         for index in self.holders[node].holding:
             if index not in keep:
-                self._losses[index] += 1
+                self._blame.lost(index)
         return self.release(node, keep=keep)
 
     def give_up(self) -> list[int]:
         """Let items fail under which too many nodes were lost; return them."""
-        over = [index for index, losses in self._losses.items() if losses >= LOSS_LIMIT]
+        over = self._blame.lost_too_often()
         for index in over:
             self._answer(index, State.FAILED, Effect.FAILED)
         return over
@@ -193,10 +179,10 @@ class LeaseQueue:
     def speculate(self, node: str, limit: int, older_than_s: float, now_s: float) -> list[Grant]:
         """Hand out second copies of what other nodes have held for longer than `older_than_s`, the oldest first.
 
-        Only when nothing is pending any more; an item has at most two copies.
+        Only when nothing is pending any more; an item is at two nodes at most.
         """
         holder = self.holders[node]
-        if limit <= 0 or not self._may_have(holder, now_s) or not self.complete or self._counts[State.PENDING]:
+        if limit <= 0 or not self._may_have(holder, now_s) or not self.complete or self._items.number(State.PENDING):
             return []
         late = [
             (held.leased_at_s, index)
@@ -204,10 +190,10 @@ class LeaseQueue:
             if other is not holder
             for index, held in other.holding.items()
             if now_s - held.leased_at_s >= older_than_s
-            and self._copies.get(index, 1) < QUARANTINE_NODES
-            and self._states[index] == State.LEASED
+            and self._copies.get(index, 1) < COPIES
+            and self._items.states[index] == State.LEASED
             and index not in holder.holding
-            and node not in self._failures.get(index, ())
+            and not self._blame.has_failed(index, node)
         ]
         late.sort()
         return [self._grant(holder, index, now_s) for _, index in late[:limit]]
@@ -218,7 +204,7 @@ class LeaseQueue:
             return Settled(Effect.DUPLICATE)
         holder = self.holders[node]
         alone = self._unhold(holder, index)
-        if self._states[index] in TERMINAL:
+        if self._items.states[index] in TERMINAL:
             return Settled(Effect.DUPLICATE)
         match verdict:
             case Verdict.OK:
@@ -228,7 +214,7 @@ class LeaseQueue:
                 holder.failed(index)
                 return self._failed(node, index, alone=alone)
             case Verdict.LOST:
-                self._losses[index] += 1
+                self._blame.lost(index)
         self._give_back(index)
         return Settled(Effect.REQUEUED)
 
@@ -242,9 +228,9 @@ class LeaseQueue:
 
     def reopen(self, indexes: collections.abc.Iterable[int]) -> list[int]:
         """Let items that failed be tried again, as an earlier session decided; return those that had."""
-        again = [index for index in indexes if index < self.count and self._states[index] == State.FAILED]
+        again = [index for index in indexes if index < self.count and self._items.states[index] == State.FAILED]
         for index in again:
-            self._set(index, State.PENDING)
+            self._items.move(index, State.PENDING)
             self._returned.append(index)
         return again
 
@@ -260,16 +246,11 @@ class LeaseQueue:
         """Who has been silent for so long that its leases are taken back would only lose the same items again."""
         return holder.takes_work and now_s - holder.heard_s <= self.lease_s
 
-    def _set(self, index: int, state: State) -> None:
-        self._counts[self._states[index]] -= 1
-        self._states[index] = state
-        self._counts[state] += 1
-
     def _hold(self, holder: Holder, index: int, held: Held) -> None:
-        if self._states[index] == State.LEASED:
+        if self._items.states[index] == State.LEASED:
             self._copies[index] = self._copies.get(index, 1) + 1
         else:
-            self._set(index, State.LEASED)
+            self._items.move(index, State.LEASED)
         holder.holding[index] = held
 
     def _unhold(self, holder: Holder, index: int) -> bool:
@@ -286,36 +267,25 @@ class LeaseQueue:
 
     def _give_back(self, index: int) -> bool:
         """Make an item pending unless some node still holds it or it is pending already."""
-        if self._states[index] != State.LEASED or self._held_by(index):
+        if self._items.states[index] != State.LEASED or self._held_by(index):
             return False
-        self._set(index, State.PENDING)
+        self._items.move(index, State.PENDING)
         self._returned.append(index)
         return True
 
     def _grant(self, holder: Holder, index: int, now_s: float) -> Grant:
-        attempt = min(self._tries[index] + 1, MAX_ATTEMPT)
-        self._tries[index] = attempt
+        attempt = self._items.begin_attempt(index)
         self._hold(holder, index, Held(attempt, now_s))
         return Grant(index, attempt)
 
     def _lease_next(self, holder: Holder, limit: int, now_s: float) -> list[Grant]:
         start, stop = self._cursor, min(self._cursor + limit, self.count)
         self._cursor = stop
-        if not self._order.shuffled and self._fresh(start, stop):
-            # Nearly every lease of a run takes this way, so it has no step for each item that can be one for all.
-            size = stop - start
-            self._states[start:stop] = bytes((State.LEASED,)) * size
-            self._tries[start:stop] = b"\x01" * size
-            self._counts[State.PENDING] -= size
-            self._counts[State.LEASED] += size
+        if not self._order.shuffled and self._items.lease_untouched(start, stop):
             holder.holding.update(dict.fromkeys(range(start, stop), Held(1, now_s)))
             return [Grant(index, 1) for index in range(start, stop)]
         indexes = (self._order.at(position) for position in range(start, stop))
-        return [self._grant(holder, index, now_s) for index in indexes if self._states[index] == State.PENDING]
-
-    def _fresh(self, start: int, stop: int) -> bool:
-        untouched = bytes(stop - start)
-        return self._states[start:stop] == untouched and self._tries[start:stop] == untouched
+        return [self._grant(holder, index, now_s) for index in indexes if self._items.states[index] == State.PENDING]
 
     def _lease_returned(self, holder: Holder, limit: int, now_s: float) -> list[Grant]:
         grants: list[Grant] = []
@@ -324,51 +294,36 @@ class LeaseQueue:
             if len(grants) == limit:
                 break
             index = self._returned.popleft()
-            if self._states[index] != State.PENDING:
+            if self._items.states[index] != State.PENDING:
                 continue
-            if self._fits(holder.name, index):
+            if self._blame.fits(index, holder.name, self.holders.values()):
                 grants.append(self._grant(holder, index, now_s))
             else:
                 unfit.append(index)
         self._returned.extendleft(reversed(unfit))
         return grants
 
-    def _fits(self, node: str, index: int) -> bool:
-        """Not to a node on which it failed, as long as one is left on which it has not."""
-        failed_on = self._failures.get(index)
-        if not failed_on or node not in failed_on:
-            return True
-        fewest = min((failed_on.count(holder.name) for holder in self.holders.values() if holder.takes_work), default=0)
-        return failed_on.count(node) <= fewest
-
     def _answer(self, index: int, state: State, effect: Effect, *, alone: bool = False) -> Settled:
         # Asking every node is for the few items with copies; `alone`: the last copy has just come back.
-        copies = () if alone or self._states[index] != State.LEASED else self._held_by(index)
+        copies = () if alone or self._items.states[index] != State.LEASED else self._held_by(index)
         for node in copies:
             del self.holders[node].holding[index]
         self._copies.pop(index, None)
-        self._failures.pop(index, None)
-        self._losses.pop(index, None)
-        self._set(index, state)
+        self._blame.forget(index)
+        self._items.move(index, state)
         return Settled(effect, copies)
 
     def _failed(self, node: str, index: int, *, alone: bool) -> Settled:
-        failed_on = self._failures.setdefault(index, [])
-        failed_on.append(node)
-        if len(set(failed_on)) >= QUARANTINE_NODES:
+        times = self._blame.failed(index, node)
+        if self._blame.is_bad(index):
             return self._answer(index, State.QUARANTINED, Effect.QUARANTINED, alone=alone)
-        if len(failed_on) >= self.attempts:
+        if times >= self.attempts:
             return self._answer(index, State.FAILED, Effect.FAILED, alone=alone)
         self._give_back(index)
         return Settled(Effect.RETRY)
 
     def _forgive(self, node: str, holder: Holder) -> list[int]:
-        for index in list(self._failures):
-            left = [name for name in self._failures[index] if name != node]
-            if left:
-                self._failures[index] = left
-            else:
-                del self._failures[index]
+        self._blame.forgive(node)
         again = self.reopen(dict.fromkeys(holder.failed_here))
         holder.failed_here.clear()
         return again

@@ -154,7 +154,7 @@ class Session:
             options, spool, queue, store, committer, self._watcher, run_id=self.folder.id, session=self._number
         )
         if options.max_cost:
-            mapper.hourly_usd = hourly_usd(self._nodes)
+            mapper.ending.hourly_usd = hourly_usd(self._nodes)
         loop = asyncio.get_running_loop()
 
         def grown() -> None:
@@ -182,7 +182,7 @@ class Session:
         if not self._found.cached:
             return
         self._doubt.look(self._known, refused=any(lane.stream.refused for lane in mapper.lanes.values()))
-        mapper.hoping = self._doubt.hoping
+        mapper.ending.hoping = self._doubt.hoping
         if self._doubt.answered:
             self._doubt.answered = False
             self._refreshed_s = 0.0
@@ -192,8 +192,8 @@ class Session:
         mapper = parts.mapper
         if not parts.committer.reader_gone:
             await asyncio.to_thread(parts.printer.finish)
-        ledger = mapper.queue.ledger(interrupted=mapper.stop is not None and mapper.stop.interrupted)
-        reason = mapper.stop.reason if mapper.stop else ""
+        ledger = mapper.queue.ledger(interrupted=mapper.ending.stop is not None and mapper.ending.stop.interrupted)
+        reason = mapper.ending.stop.reason if mapper.ending.stop else ""
         parts.journal.event("ledger", run=self.folder.id, time=time.time(), reason=reason, **ledger.as_dict())
         parts.journal.sync()
         parts.journal.close()
@@ -271,7 +271,7 @@ def _soon(loop: asyncio.AbstractEventLoop, call: collections.abc.Callable[[], No
 
 
 def _exit_code(mapper: Mapper, ledger: Ledger) -> int:
-    stop = mapper.stop
+    stop = mapper.ending.stop
     if stop is not None and stop.interrupted:
         return 130
     if stop is not None:

@@ -6,8 +6,9 @@ import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
 
+from tasks.work.blame import LOSS_LIMIT
 from tasks.work.order import Shuffled
-from tasks.work.queue import LOSS_LIMIT, Grant, LeaseQueue
+from tasks.work.queue import Grant, LeaseQueue
 from tasks.work.states import Effect, State, Verdict
 
 NODES = ("a", "b", "c")
@@ -158,7 +159,7 @@ def test_the_ledger_tells_a_stopped_run_from_a_halted_one() -> None:
 def test_a_million_items_cost_two_bytes_each() -> None:
     queue = queue_of(10**6, "a")
     leased(queue, "a", 1000)
-    assert (len(queue._states) + len(queue._tries), len(queue.holders["a"].holding)) == (2 * 10**6, 1000)
+    assert (len(queue._items.states) + len(queue._items.attempts), len(queue.holders["a"].holding)) == (2 * 10**6, 1000)
 
 
 class QueueMachine(stateful.RuleBasedStateMachine):
