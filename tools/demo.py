@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,9 +50,13 @@ class Demo:
         yield
         self.seconds[name] = time.monotonic() - start
 
+    def _show(self, *argv: str) -> None:
+        """Show a command as one would type it, in one line that can be copied."""
+        self.console.print(f"$ {shlex.join(argv)}", style="dim", markup=False, soft_wrap=True)
+
     def run(self, *argv: str) -> None:
         """Run a command on this terminal."""
-        self.console.print(f"[dim]$ {' '.join(argv)}")
+        self._show(*argv)
         if subprocess.run(argv, cwd=self.folder, env=self.environment, check=False).returncode:
             raise DemoError(argv[0])
 
@@ -65,7 +70,7 @@ class Demo:
 
     def engine(self, *argv: str) -> None:
         """Run the engine and show a line for each machine and enrolment as it is done."""
-        self.console.print(f"[dim]$ pulumi {' '.join(argv)}")
+        self._show("pulumi", *argv)
         lines = []
         with subprocess.Popen(
             ["pulumi", *argv, "--non-interactive"],
