@@ -73,10 +73,32 @@ def _is_zombie(pid: int) -> bool:
     return False
 
 
+_ANSWERS = frozenset({"--yes", "--skip-preview", "--preview-only"})
+"""Pulumi's options after which it asks nothing …"""
+_SHORT_ANSWERS = re.compile("-[a-zA-Z]*[yf]")
+"""… and `-y` and `-f`, also among others."""
+
+
 class Interrupted(GaxxError):  # noqa: N818 - reads as what happened
     """The user pressed Ctrl-C, and Pulumi ended for it."""
 
     exit_code = 130
+
+
+def must_be_answered(extra: collections.abc.Sequence[str]) -> None:
+    """Raise GaxxError when Pulumi, with these options, would ask whether to go on and nobody is there to say so.
+
+    Pulumi finds that out after the preview; what a verb changes before it begins (the stack file) would stay changed.
+    """
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return
+    if os.environ.get("PULUMI_SKIP_CONFIRMATIONS", "").lower() in {"1", "true"}:
+        return
+    if not any(word.partition("=")[0] in _ANSWERS or _SHORT_ANSWERS.fullmatch(word) for word in extra):
+        message = "nobody can be asked whether to go on: this is no terminal"
+        raise GaxxError(
+            message, hint="nothing was changed; `--yes` asks nothing, `gaxx preview` shows what would change"
+        )
 
 
 def deploy(
@@ -92,6 +114,8 @@ def deploy(
     cloud made no machine for some nodes is tried without them, as long as their fleets have enough. Raise Refused when
     a mandatory policy said no, Interrupted after Ctrl-C, GaxxError when Pulumi failed otherwise.
     """
+    if verb != "preview":
+        must_be_answered(extra)
     env.prepare(env.chosen())
     identity.ensure()
     line = [program(), verb, "--stack", stack.name, *extra]

@@ -24,16 +24,21 @@ def extend(stack: Stack, by: str, up: Up, tell: Tell) -> None:
     except ValueError as error:
         raise GaxxError(str(error)) from error
     key = f"{stack.project}:ttl"
+    file = stack_files.path_of(stack.root, stack.name)
     before_s = declared.settings_of(stack).ttl_s
     if not before_s:
-        message = f"{stack_files.path_of(stack.root, stack.name)}: no {key}, so the machines have no end"
+        message = f"{file}: no {key}, so the machines have no end"
         raise GaxxError(message)
     before, after = format_duration(before_s), format_duration(before_s + by_s)
     # The longest that is accepted is the settings' to know: refused before anything is written.
     declared.settings_of(stack, ttl=after)
     pulumi(["config", "set", "--stack", stack.name, key, after], stack.root)
     tell(f"{key}: {before} -> {after}")
-    up()
+    try:
+        up()
+    except GaxxError:
+        tell(f"{file} keeps {key}: {after}; `gaxx up` applies it")
+        raise
     ends = sorted(node.expires for node in inventory.find(stack).inventory.nodes if node.expires)
     if ends:
         tell(f"the first machine ends at {ends[0]}, {listing.left(ends[0])} from now")

@@ -44,17 +44,27 @@ def rotate(stack: Stack, wishes: Wishes, up: Up, tell: Tell) -> None:
             pulumi(["config", "set", "--stack", stack.name, f"{stack.project}:{name}", str(before + 1)], stack.root)
             tell(f"{stack.project}:{name}: {before} -> {before + 1}")
     if not wishes.authority:
-        up()
+        try:
+            up()
+        except GaxxError:
+            tell(f"{stack_files.path_of(stack.root, stack.name)} keeps what was raised; `gaxx up` applies it")
+            raise
         return
     place: _Declared | _Embedded = _Declared(stack) if f"{stack.project}:{_AUTHORITY}" in config else _Embedded(stack)
     if place.begin():
         tell("a new authority takes over: first every node learns to trust it beside the old one")
     else:
         tell("the authority is being taken over from already: going on")
-    up()
-    place.finish()
-    tell("every node is under the new authority: now the old one is trusted no more")
-    up()
+    rest = "the same command goes on from here"
+    try:
+        up()
+        place.finish()
+        rest = "`gaxx up` finishes it"
+        tell("every node is under the new authority: now the old one is trusted no more")
+        up()
+    except GaxxError:
+        tell(f"the authority is half-way taken over: {rest}")
+        raise
 
 
 class _Declared:

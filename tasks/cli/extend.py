@@ -18,8 +18,10 @@ def extend_command(*, by: str, stack: str, yes: bool) -> None:
     the longest that is accepted.
     """
     found = inventory.stack_named(stack)
+    answers = ["--yes"] if yes else []
+    deploy.must_be_answered(answers)
 
     def up() -> None:
-        deploy.deploy("up", found, ["--yes"] if yes else [], confirm=confirming(yes=yes))
+        deploy.deploy("up", found, answers, confirm=confirming(yes=yes))
 
     extend.extend(found, by, up, lambda text: click.echo(f"gaxx: {text}", err=True))

@@ -21,8 +21,10 @@ def rotate_command(*, stack: str, tokens: bool, keys: bool, authority: bool, yes
     """
     wishes = rotate.Wishes(tokens or not (keys or authority), keys or not (tokens or authority), authority)
     found = inventory.stack_named(stack)
+    answers = ["--yes"] if yes else []
+    deploy.must_be_answered(answers)
 
     def up() -> None:
-        deploy.deploy("up", found, ["--yes"] if yes else [], confirm=confirming(yes=yes))
+        deploy.deploy("up", found, answers, confirm=confirming(yes=yes))
 
     rotate.rotate(found, wishes, up, lambda text: click.echo(f"gaxx: {text}", err=True))

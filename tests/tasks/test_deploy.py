@@ -77,6 +77,30 @@ def test_up_and_down_do_what_pulumi_does(stack: pathlib.Path) -> None:
     assert gaxx(stack, "down", "--stack", "dev", "--yes").returncode == 0
 
 
+@pytest.mark.parametrize("line", [["up"], ["down"], ["rotate"], ["extend", "1h"], ["up", "--refresh=false"]])
+def test_where_nobody_can_be_asked_nothing_is_changed(stack: pathlib.Path, line: list[str]) -> None:
+    file = stack / "stacks" / "Pulumi.dev.yaml"
+    file.write_text(file.read_text() + "  gaxx:ttl: 4h\n")
+    before = file.read_bytes()
+    answer = gaxx(stack, *line, "--stack", "dev")
+    assert (answer.returncode, answer.stdout, file.read_bytes()) == (1, "", before)
+    assert answer.stderr == (
+        "gaxx: nobody can be asked whether to go on: this is no terminal; "
+        "nothing was changed; `--yes` asks nothing, `gaxx preview` shows what would change\n"
+    )
+    # Pulumi's own word for the same.
+    assert gaxx(stack, "preview", "--stack", "dev", PULUMI_SKIP_CONFIRMATIONS="true").returncode == 0
+
+
+def test_what_a_failed_update_leaves_in_the_stack_file_is_said(stack: pathlib.Path) -> None:
+    file = stack / "stacks" / "Pulumi.dev.yaml"
+    (stack / "__main__.py").write_text("1 / 0\n")
+    answer = gaxx(stack, "rotate", "--tokens", "--stack", "dev", "--yes")
+    assert answer.returncode == 1
+    assert f"gaxx: {file} keeps what was raised; `gaxx up` applies it\n" in answer.stderr
+    assert "gaxx:tokenGeneration: 2" in file.read_text().replace('"', "")
+
+
 def test_an_inventory_of_another_version_is_told_apart_from_none(stack: pathlib.Path) -> None:
     before = gaxx(stack, "ls", "--stack", "dev")
     assert (before.returncode, before.stdout) == (1, "")
