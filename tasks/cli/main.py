@@ -80,6 +80,16 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; raise click.UsageError naming those that are written like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            # Click knows only the commands that are loaded.
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=VERBS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs without importing them."""
         with formatter.section("Commands"):
@@ -146,7 +156,8 @@ def explain(error: BaseException) -> int:
         case click.UsageError():
             # Click's own code for usage is 2, which means refused here.
             where = error.ctx.command_path if error.ctx else "gaxx"
-            say(f"{error.format_message().rstrip('.')}; see `{where} --help`")
+            said = error.format_message().rstrip(".")
+            say(f"{said} See `{where} --help`" if said.endswith("?") else f"{said}; see `{where} --help`")
         case click.ClickException():
             say(error.format_message())
         case OSError(errno=errno.EPIPE):

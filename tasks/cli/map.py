@@ -216,8 +216,10 @@ def _commands(options: "MapOptions", source: typing.BinaryIO) -> collections.abc
 
 
 def hint_at_placeholders(options: "MapOptions", watcher: "Watcher") -> None:
-    """Tell who comes from xargs that items are not appended here."""
-    if not options.template.has_placeholder and not any(b"GAXX_ITEM" in part for part in options.argv):
+    """Tell who comes from xargs that items are not appended, and who comes from parallel that no shell reads it."""
+    if len(options.argv) == 1 and not options.shell and b" " in options.argv[0]:
+        watcher.note("the command is one word with spaces in it, and no shell is implied: --shell makes it a script")
+    elif not options.template.has_placeholder and not any(b"GAXX_ITEM" in part for part in options.argv):
         watcher.note("the command has no {}: it gets its item only as $GAXX_ITEM")
 
 

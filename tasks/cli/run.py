@@ -1,5 +1,6 @@
 """`gaxx run`: parse, execute through the agents or SSH, print."""
 
+import collections.abc
 import os
 import sys
 
@@ -91,9 +92,22 @@ def run_command(  # noqa: PLR0913 - one parameter an option
         (report.write_diff if diff else report.write_folded)(groups, paper)
     if not as_json:
         paper.line(report.summary(answer.outcomes, answer.wall_s))
+    _hint_at_shell(command, answer.outcomes, paper)
     for name in found.inventory.missing:
         paper.line(f"gaxx: {name} is declared, but not enrolled: nothing was executed there")
     return outcome.exit_code(answer.outcomes, interrupted=answer.interrupted)
+
+
+def _hint_at_shell(
+    command: tuple[str, ...], outcomes: collections.abc.Iterable[outcome.Outcome], paper: report.Paper
+) -> None:
+    """Tell who comes from ssh, where every command is a script, how to say that here."""
+    if len(command) > 1 or not any(mark in command[0] for mark in " |;&<>$"):
+        return
+    if any(one.ending is outcome.Ending.SPAWN_FAILED for one in outcomes):
+        import shlex
+
+        paper.line(f"gaxx: no shell is implied; a script is said as: -- sh -c {shlex.quote(command[0])}")
 
 
 def _variable(text: str) -> tuple[str, bytes]:

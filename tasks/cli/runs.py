@@ -160,8 +160,6 @@ def _show(report: "RunReport") -> None:
         for index, seconds, node in report.slowest:
             write(f"  {words.duration(seconds) if seconds >= 60 else f'{seconds:.3f}s'}  item {index + 1} on {node}\n")  # noqa: PLR2004
     for fold in report.failures:
-        items = ", ".join(str(index + 1) for index in fold.items)
-        more = f" and {fold.count - len(fold.items)} more" if fold.count > len(fold.items) else ""
-        write(f"{fold.count} failed alike ({fold.how}): items {items}{more}\n")
+        write(f"{fold.count} failed alike ({fold.how}): {fold.items}\n")
         for line in fold.stderr.splitlines()[-10:]:
             write(f"  | {line}\n")

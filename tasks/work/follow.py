@@ -6,6 +6,7 @@ import sys
 import time
 import typing
 
+from tasks.work.failures import Failures, how_of
 from tasks.work.journal import Attempt, Fold
 from tasks.work.results import ResultStore, Stored
 from tasks.work.run_folder import RunFolder
@@ -49,6 +50,7 @@ class _Follower:
         self._total = 0
         self._store = ResultStore(folder.path)
         self._quiet = folder.options().quiet_stdout
+        self._failures = Failures()
         self._next_s = 0.0
 
     def take(self, record: dict[str, typing.Any]) -> None:
@@ -59,6 +61,10 @@ class _Follower:
                 self._total = record["items"]
             case "session":
                 self.ended = False
+            case "cordon":
+                self._failures.forgive(record["node"])
+            case "reopen":
+                self._failures.clear()
             case "ledger":
                 self.ended = True
             case None if record["state"] in _ANSWERS:
@@ -83,7 +89,8 @@ class _Follower:
         if self._as_json:
             self._line({"event": "ledger", "run": self._folder.id, **ledger.as_dict()})
         else:
-            sys.stderr.write(f"gaxx: run {self._folder.id}: {ledger}\n")
+            for line in (*self._failures.sentences(self._folder.id), f"run {self._folder.id}: {ledger}"):
+                sys.stderr.write(f"gaxx: {line}\n")
         if not self.ended or ledger.skipped:
             return 5
         return 3 if ledger.failed or ledger.quarantined else 0
@@ -92,6 +99,9 @@ class _Follower:
         if self._as_json:
             self._line({"event": "item", "run": self._folder.id, **record})
             return
+        if attempt.state != "ok":
+            how = how_of(attempt.kind, attempt.exit, attempt.signal)
+            self._failures.add(attempt.index, attempt.node, how, attempt.error)
         for name, output, file in (
             ("stdout", attempt.stdout, sys.stdout.buffer), ("stderr", attempt.stderr, sys.stderr.buffer),
         ):  # fmt: skip

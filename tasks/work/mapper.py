@@ -13,6 +13,7 @@ from agent.proto import agent_pb2 as pb
 from components.inventory import Node
 from tasks.work.commit import Committer, Returned, fetch
 from tasks.work.ending import Ending
+from tasks.work.failures import Failures, how_of
 from tasks.work.feeder import Feeder, cancel
 from tasks.work.items import Spool
 from tasks.work.judging import judge
@@ -61,6 +62,7 @@ class Mapper:
         self._store = store
         self._committer = committer
         self._told = told
+        self.failures = Failures()
         leases = LeaseWriter(options, spool, store, session=session)
         self._feeder = Feeder(options, queue, self.lanes, committer, leases, self._settle)
         self._leaving: set[str] = set()
@@ -282,6 +284,9 @@ class Mapper:
             lane.sick_times = 0
         elif judgement.verdict is Verdict.FAILED:
             lane.failed += 1
+        if settled.effect in (Effect.FAILED, Effect.QUARANTINED):
+            how = how_of(judgement.kind, result.exit.exit_code, result.exit.signal)
+            self.failures.add(result.index, lane.name, how, judgement.error)
         if self._feeder.canary is not None:
             self._watch_canary(self._feeder.canary, settled.effect)
         self._obey(self.ending.halted_by_answers())
@@ -304,6 +309,7 @@ class Mapper:
         cordoned = self.queue.suspect(name)
         if cordoned is None:
             return
+        self.failures.forgive(name)
         self._committer.event("cordon", node=name, reopened=cordoned.reopened)
         self.lanes[name].stream.send(pb.WorkRequest(cancel=pb.WorkRequest.Cancel()))
         self._told.note(

@@ -12,6 +12,7 @@ import time
 import typing
 
 from components.errors import GaxxError
+from tasks.work.failures import Failures, how_of
 from tasks.work.journal import Attempt, Fold, records
 from tasks.work.ledger import Ledger
 from tasks.work.results import ResultStore, Stored
@@ -19,19 +20,7 @@ from tasks.work.run_folder import RunFolder, all_runs
 from tasks.work.states import State
 
 SLOWEST = 5
-EXAMPLES = 10
-KINDS_OF_FAILURE = 200
 STDERR_BYTES = 4096
-
-
-@dataclasses.dataclass(slots=True)
-class FailureFold:
-    """Failures that look the same."""
-
-    how: str
-    stderr: str
-    count: int = 0
-    items: list[int] = dataclasses.field(default_factory=list)
 
 
 class RunReport:
@@ -44,17 +33,16 @@ class RunReport:
         self.command = shlex.join(os.fsdecode(part) for part in options.argv)
         self.manifest = manifest
         self.slowest: list[tuple[int, float, str]] = []
-        self.failures: list[FailureFold] = []
         self.sessions = 0
         self.total = 0
         self._fold = Fold()
         self._slow: list[tuple[float, int, str]] = []
-        self._failed: dict[tuple[str, str], FailureFold] = {}
+        self._failures = Failures()
         self._store = ResultStore(folder.path)
         ended = self._read(folder)
         self._store.close()
         self.slowest = [(index, seconds, node) for seconds, index, node in sorted(self._slow, reverse=True)]
-        self.failures = sorted(self._failed.values(), key=lambda fold: -fold.count)
+        self.failures = self._failures.folds
         self.ledger = self._ledger(ended)
         self.state = state_of(folder, self.ledger, ended)
 
@@ -85,7 +73,7 @@ class RunReport:
             "ledger": self.ledger.as_dict(),
             "sessions": self.sessions,
             "slowest": [{"index": index, "wall_s": wall_s, "node": node} for index, wall_s, node in self.slowest],
-            "failures": [dataclasses.asdict(fold) for fold in self.failures],
+            "failures": [fold.as_dict() for fold in self.failures],
             "manifest": self.manifest,
         }
 
@@ -101,6 +89,11 @@ class RunReport:
                     ended = None
                 case "spooled" | "input":
                     self.total = record["items"]
+                case "cordon":
+                    self._failures.forgive(record["node"])
+                case "reopen":
+                    # A session that tries failures again tries all of them.
+                    self._failures.clear()
                 case "ledger":
                     ended = record
         return ended
@@ -111,14 +104,8 @@ class RunReport:
             if len(self._slow) > SLOWEST:
                 heapq.heappop(self._slow)
         elif attempt.state in ("failed", "quarantined"):
-            how = attempt.kind if attempt.kind != "exited" else f"exit {attempt.exit}"
-            how = f"signal {attempt.signal}" if attempt.kind == "signaled" else how
-            stderr = attempt.error or self._stderr(attempt)
-            key = (how, stderr) if len(self._failed) < KINDS_OF_FAILURE else (how, "(many different messages)")
-            fold = self._failed.setdefault(key, FailureFold(*key))
-            fold.count += 1
-            if len(fold.items) < EXAMPLES:
-                fold.items.append(attempt.index)
+            how = how_of(attempt.kind, attempt.exit, attempt.signal)
+            self._failures.add(attempt.index, attempt.node, how, attempt.error or self._stderr(attempt))
 
     def _stderr(self, attempt: Attempt) -> str:
         name = f"{attempt.index}.{attempt.attempt}.stderr"

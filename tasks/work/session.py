@@ -192,6 +192,7 @@ class Session:
         mapper = parts.mapper
         if not parts.committer.reader_gone:
             await asyncio.to_thread(parts.printer.finish)
+            self._tell_failures(mapper)
         ledger = mapper.queue.ledger(interrupted=mapper.ending.stop is not None and mapper.ending.stop.interrupted)
         reason = mapper.ending.stop.reason if mapper.ending.stop else ""
         parts.journal.event("ledger", run=self.folder.id, time=time.time(), reason=reason, **ledger.as_dict())
@@ -202,6 +203,12 @@ class Session:
             self._watcher.note(f"{self.options.output}: the outputs of {count} items")
         parts.store.close()
         return ledger, reason
+
+    def _tell_failures(self, mapper: Mapper) -> None:
+        """Say why: an item that could not be started has no words of its own. Events have it line by line."""
+        if self._shown == "outputs":
+            for line in mapper.failures.sentences(self.folder.id):
+                self._watcher.note(line)
 
     def _hello(self, rank: int, spool: items.Spool) -> pb.WorkRequest.Hello:
         return hello(self.folder, self.options, spool, rank=rank, nodes=len(self._nodes))

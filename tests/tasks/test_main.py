@@ -87,6 +87,11 @@ def test_usage_errors_are_exit_1(project: pathlib.Path, argv: list[str]) -> None
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_verb_that_is_nearly_one_is_recognised(project: pathlib.Path) -> None:
+    assert run("rum", folder=project).stderr == "gaxx: No such command 'rum'. Did you mean 'run'? See `gaxx --help`\n"
+    assert run("runs", "shwo", folder=project).stderr.count("'show'") == 1
+
+
 def test_the_list_of_verbs_loads_none_of_them(project: pathlib.Path) -> None:
     program = (
         "import sys\nfrom tasks.cli.main import main\nmain(['--help'])\n"

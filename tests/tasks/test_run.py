@@ -35,6 +35,15 @@ def test_a_remote_exit_code_is_shown_and_is_never_ours(three: Fleet) -> None:
     assert b"--- demo-[1-2]: stderr\ny\n" in answer.stderr
 
 
+def test_who_forgets_the_shell_is_told_how_to_say_it(three: Fleet) -> None:
+    answer = three.gaxx("run", "-n", "demo-1", "--", "echo it's $HOME")
+    assert answer.returncode == 3
+    assert answer.stderr.endswith(
+        b"""gaxx: no shell is implied; a script is said as: -- sh -c 'echo it'"'"'s $HOME'\n"""
+    )
+    assert b"no shell" not in three.gaxx("run", "-n", "demo-1", "--", "no-such-program").stderr
+
+
 def test_groups_and_set_algebra_select_nodes(three: Fleet) -> None:
     answer = three.gaxx("run", "-n", "@odd!demo-3", "--", "sh", "-c", "echo $GAXX_NODE")
     assert answer.stdout == b"--- demo-1 (1): ok\ndemo-1\n"

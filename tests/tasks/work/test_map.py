@@ -152,6 +152,24 @@ def test_a_time_limit_can_follow_the_median(three: Fleet) -> None:
     assert (late["index"], late["class"]) == (0, "timeout")
 
 
+def test_a_run_ends_with_why_its_items_failed(three: Fleet) -> None:
+    done = three.gaxx("map", "-n", "demo-1", "--", "no-such-program", "{}", stdin=lines(2))
+    assert done.returncode == 3
+    told = done.stderr.decode().splitlines()
+    assert told[0].startswith(
+        "gaxx: items 1, 2 failed: could not be started on demo-1: no-such-program: command not found"
+    )
+    assert "2 items: 2 failed in" in told[1]
+    assert len(told) == 2
+
+
+def test_who_forgets_the_shell_of_a_map_is_told_how_to_say_it(three: Fleet) -> None:
+    done = three.gaxx("map", "echo {}", stdin=lines(1))
+    assert b"no shell is implied: --shell makes it a script" in done.stderr
+    again = three.gaxx("map", "--shell", "echo {}", stdin=lines(1))
+    assert (again.stdout, b"no shell" in again.stderr) == (b"1\n", False)
+
+
 def test_halting_soon_lets_what_runs_finish_and_skips_the_rest(three: Fleet) -> None:
     argv = ["--halt", "soon,fail=1", "--", "sh", "-c", "sleep 0.1; exit 1"]
     done = three.gaxx("map", "--json", *argv, stdin=lines(100))
@@ -339,10 +357,10 @@ def test_a_node_that_joins_takes_work_and_one_that_leaves_gets_none(three: Fleet
 
 
 def test_when_all_nodes_are_gone_the_run_says_so_and_can_be_resumed(nodes: Fleet, tmp_path: pathlib.Path) -> None:
-    argv = ["--json", "--lease", "1", "--journal", str(tmp_path / "j"), "--", "sleep", "0.05"]
+    argv = ["--json", "--journal", str(tmp_path / "j"), "--", "sleep", "0.05"]
     for machine in nodes.machines.values():
         machine.kill_agent()
-    gone = nodes.gaxx("map", *argv, stdin=lines(10))
+    gone = nodes.gaxx("map", "--lease", "1", *argv, stdin=lines(10))
     assert (gone.returncode, counts(gone)) == (5, (10, 0, 0, 0, 10, 0)), gone.stderr
     for machine in nodes.machines.values():
         machine.start_agent()

@@ -52,6 +52,17 @@ def test_failures_are_folded_by_what_they_say(three: Fleet) -> None:
     assert "| same" in text
 
 
+def test_what_was_tried_again_with_success_is_no_failure_any_more(three: Fleet, tmp_path: pathlib.Path) -> None:
+    flag = tmp_path / "there"
+    name = run_id(three, "--", "sh", "-c", f"test -e {flag}", stdin=lines(3))
+    (report,) = shown(three, "show", name)
+    assert [fold["count"] for fold in report["failures"]] == [3]
+    flag.touch()
+    assert three.gaxx("runs", "attach", "--retry-failed", name).returncode == 0
+    (report,) = shown(three, "show", name)
+    assert (report["ledger"]["ok"], report["failures"]) == (3, [])
+
+
 def test_the_slowest_items_are_named(three: Fleet) -> None:
     name = run_id(three, "--", "sh", "-c", 'test "$GAXX_ITEM" != 4 || sleep 0.5', stdin=lines(9))
     (report,) = shown(three, "show", name)
