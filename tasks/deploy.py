@@ -79,6 +79,12 @@ _SHORT_ANSWERS = re.compile("-[a-zA-Z]*[yf]")
 """… and `-y` and `-f`, also among others."""
 
 
+class Declined(GaxxError):  # noqa: N818 - reads as what happened
+    """The user was asked whether to go on, and did not want it: nothing was changed."""
+
+    exit_code = 130
+
+
 class Interrupted(GaxxError):  # noqa: N818 - reads as what happened
     """The user pressed Ctrl-C, and Pulumi ended for it."""
 
@@ -112,7 +118,8 @@ def deploy(
 
     A lock whose holder is dead is cancelled when `confirm` agrees, and the verb run again, once. An `up` in which a
     cloud made no machine for some nodes is tried without them, as long as their fleets have enough. Raise Refused when
-    a mandatory policy said no, Interrupted after Ctrl-C, GaxxError when Pulumi failed otherwise.
+    a mandatory policy said no, Declined when the user did, Interrupted after Ctrl-C, GaxxError when Pulumi failed
+    otherwise.
     """
     if verb != "preview":
         must_be_answered(extra)
@@ -131,6 +138,9 @@ def deploy(
     if result.refusals:
         message = f"pulumi {verb}: refused by policy: {', '.join(result.refusals)}"
         raise Refused(message)
+    if result.declined and verb != "preview":
+        message = f"pulumi {verb} was declined"
+        raise Declined(message, hint="nothing was changed")
     if result.interrupted:
         message = f"pulumi {verb} was interrupted"
         raise Interrupted(message, hint="what it was doing it has ended; the next one goes on from there")
@@ -206,6 +216,7 @@ class _Result:
     locks: tuple[Lock, ...]
     refusals: tuple[str, ...]
     failures: tuple[doing_without.Failure, ...]
+    declined: bool
     interrupted: bool
 
 
@@ -227,7 +238,8 @@ def _run(
         said = tail.finish()
         locked = bool(_LOCKED.search(said))
         failures = doing_without.failures(events)
-        return _Result(code, locked, _locks(said), _refusals(events), failures, bool(interrupts))
+        declined = _declined(events, said)
+        return _Result(code, locked, _locks(said), _refusals(events), failures, declined, bool(interrupts))
 
 
 class _Tail:
@@ -274,6 +286,13 @@ def _locks(said: bytes) -> tuple[Lock, ...]:
 def _refusals(events: pathlib.Path) -> tuple[str, ...]:
     refused = (event for event in of_kind(events, "policyEvent") if event.get("enforcementLevel") == "mandatory")
     return tuple(dict.fromkeys(str(event.get("policyName")) for event in refused))
+
+
+def _declined(events: pathlib.Path, said: bytes) -> bool:
+    """Whether the last that the engine did was a preview, all went well, and Pulumi itself then found no fault."""
+    summaries = list(of_kind(events, "summaryEvent"))
+    well = bool(summaries) and summaries[-1].get("isPreview") is True and summaries[-1].get("result") == "succeeded"
+    return well and (b"error:" not in said or b"confirmation cancelled" in said)
 
 
 def _cancel(stack: Stack, locks: collections.abc.Sequence[Lock], confirm: Confirm) -> bool:

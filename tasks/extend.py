@@ -5,6 +5,7 @@ import collections.abc
 from components.errors import GaxxError
 from components.settings_reader import format_duration, parse_duration
 from tasks import declared, inventory, listing, stack_files
+from tasks.deploy import Declined
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
 
@@ -16,8 +17,8 @@ Tell = collections.abc.Callable[[str], None]
 def extend(stack: Stack, by: str, up: Up, tell: Tell) -> None:
     """Let the stack live longer by a duration (30m, 4h, 2d).
 
-    Raise GaxxError, with the stack file as it was, when the duration or the new time to live cannot be; and, with the
-    new one in it, when the update fails: another `up` goes on.
+    Raise GaxxError, with the stack file as it was, when the duration or the new time to live cannot be, or the user
+    does not want the update; and, with the new one in it, when the update fails: another `up` goes on.
     """
     try:
         by_s = parse_duration(by)
@@ -32,13 +33,16 @@ def extend(stack: Stack, by: str, up: Up, tell: Tell) -> None:
     before, after = format_duration(before_s), format_duration(before_s + by_s)
     # The longest that is accepted is the settings' to know: refused before anything is written.
     declared.settings_of(stack, ttl=after)
-    pulumi(["config", "set", "--stack", stack.name, key, after], stack.root)
-    tell(f"{key}: {before} -> {after}")
-    try:
-        up()
-    except GaxxError:
-        tell(f"{file} keeps {key}: {after}; `gaxx up` applies it")
-        raise
+    with stack_files.restored(stack.root, stack.name, Declined):
+        pulumi(["config", "set", "--stack", stack.name, key, after], stack.root)
+        tell(f"{key}: {before} -> {after}")
+        try:
+            up()
+        except Declined:
+            raise
+        except GaxxError:
+            tell(f"{file} keeps {key}: {after}; `gaxx up` applies it")
+            raise
     ends = sorted(node.expires for node in inventory.find(stack).inventory.nodes if node.expires)
     if ends:
         tell(f"the first machine ends at {ends[0]}, {listing.left(ends[0])} from now")

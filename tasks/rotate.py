@@ -5,6 +5,7 @@ is the new one's; the second drops the old. What is cut short goes on where it s
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import pathlib
 import tempfile
@@ -12,6 +13,7 @@ import tempfile
 from components import places
 from components.errors import GaxxError
 from tasks import stack_files
+from tasks.deploy import Declined
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
 
@@ -36,34 +38,55 @@ class Wishes:
 
 
 def rotate(stack: Stack, wishes: Wishes, up: Up, tell: Tell) -> None:
-    """Renew what is wished. Raise GaxxError when an update fails: the configuration is kept, and `up` goes on."""
+    """Renew what is wished.
+
+    Raise deploy.Declined, with everything as it was, when the user does not want the first update, and GaxxError when
+    an update fails: the configuration is kept, and another one goes on.
+    """
+    file = stack_files.path_of(stack.root, stack.name)
     config = stack_files.configuration(stack.root, stack.name)
-    for name, wished in ((TOKENS, wishes.tokens), (KEYS, wishes.keys)):
-        if wished:
-            before = int(str(config.get(f"{stack.project}:{name}", 1)))
-            pulumi(["config", "set", "--stack", stack.name, f"{stack.project}:{name}", str(before + 1)], stack.root)
-            tell(f"{stack.project}:{name}: {before} -> {before + 1}")
-    if not wishes.authority:
-        try:
-            up()
-        except GaxxError:
-            tell(f"{stack_files.path_of(stack.root, stack.name)} keeps what was raised; `gaxx up` applies it")
-            raise
-        return
     place: _Declared | _Embedded = _Declared(stack) if f"{stack.project}:{_AUTHORITY}" in config else _Embedded(stack)
-    if place.begin():
+    with stack_files.restored(stack.root, stack.name, Declined):
+        for name, wished in ((TOKENS, wishes.tokens), (KEYS, wishes.keys)):
+            if wished:
+                before = int(str(config.get(f"{stack.project}:{name}", 1)))
+                pulumi(["config", "set", "--stack", stack.name, f"{stack.project}:{name}", str(before + 1)], stack.root)
+                tell(f"{stack.project}:{name}: {before} -> {before + 1}")
+        if wishes.authority:
+            _begin(place, up, tell)
+        else:
+            with _saying(f"{file} keeps what was raised; `gaxx up` applies it", tell):
+                up()
+    if wishes.authority:
+        place.finish()
+        tell("every node is under the new authority: now the old one is trusted no more")
+        with _saying("the old authority is still trusted; `gaxx up` ends that", tell, although_declined=True):
+            up()
+
+
+def _begin(place: "_Declared | _Embedded", up: Up, tell: Tell) -> None:
+    begun = place.begin()
+    if begun:
         tell("a new authority takes over: first every node learns to trust it beside the old one")
     else:
         tell("the authority is being taken over from already: going on")
-    rest = "the same command goes on from here"
     try:
-        up()
-        place.finish()
-        rest = "`gaxx up` finishes it"
-        tell("every node is under the new authority: now the old one is trusted no more")
-        up()
-    except GaxxError:
-        tell(f"the authority is half-way taken over: {rest}")
+        with _saying("a new authority is being taken over from: the same command goes on from here", tell):
+            up()
+    except Declined:
+        if begun:
+            place.take_back()
+        raise
+
+
+@contextlib.contextmanager
+def _saying(text: str, tell: Tell, *, although_declined: bool = False) -> collections.abc.Iterator[None]:
+    """Say how things stand when an update fails in the block."""
+    try:
+        yield
+    except GaxxError as error:
+        if although_declined or not isinstance(error, Declined):
+            tell(text)
         raise
 
 
@@ -82,6 +105,9 @@ class _Declared:
         self._set(_PREVIOUS, old)
         self._set(_AUTHORITY, _new(self._stack))
         return True
+
+    def take_back(self) -> None:
+        """Nothing to do: the stack file is put back as a whole."""
 
     def finish(self) -> None:
         """Forget the old one."""
@@ -118,6 +144,10 @@ class _Embedded:
         _write(self._previous, old)
         _write(self._file, _new(self._stack))
         return True
+
+    def take_back(self) -> None:
+        """Put the old one back: nothing has seen the new one."""
+        self._previous.replace(self._file)
 
     def finish(self) -> None:
         """Forget the old one."""

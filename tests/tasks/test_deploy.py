@@ -1,18 +1,23 @@
 """`gaxx up`, `preview`, `down` with the real engine: exit codes, and what a killed engine leaves locked."""
 
+import contextlib
 import json
 import os
 import pathlib
+import pty
 import socket
 import subprocess
 import sys
+import termios
 import textwrap
 import uuid
 
 import pytest
 
-from tasks import deploy
+from components import places
+from tasks import deploy, env, inventory, rotate
 from tasks.inventory import Stack
+from tests.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
 
@@ -53,6 +58,26 @@ def gaxx(folder: pathlib.Path, *argv: str, **more: str) -> "subprocess.Completed
     )  # fmt: skip
 
 
+def asked(folder: pathlib.Path, keys: bytes, *argv: str) -> tuple[int, str]:
+    """Run gaxx on a terminal, press keys when Pulumi asks, and return the exit code and the last line."""
+    ours, theirs = pty.openpty()
+    line = [sys.executable, "-m", "tasks.cli.main", *argv]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    said, pressed = b"", 0
+    with subprocess.Popen(line, cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        # The terminal's other end is closed when nobody has it any more.
+        with contextlib.suppress(OSError):
+            while data := os.read(ours, 65536):
+                said += data
+                if not pressed and b"Do you want to perform" in said:
+                    # It asks first, and reads single keys a moment later.
+                    until(lambda: not termios.tcgetattr(ours)[3] & termios.ICANON)
+                    pressed = os.write(ours, keys)
+    os.close(ours)
+    return process.returncode, said.decode().splitlines()[-1]
+
+
 def lock(pid: int, host: str) -> pathlib.Path:
     """Leave the lock that an engine leaves which is killed."""
     backend = pathlib.Path(os.environ["XDG_STATE_HOME"]) / "gaxx" / "backend"
@@ -90,6 +115,46 @@ def test_where_nobody_can_be_asked_nothing_is_changed(stack: pathlib.Path, line:
     )
     # Pulumi's own word for the same.
     assert gaxx(stack, "preview", "--stack", "dev", PULUMI_SKIP_CONFIRMATIONS="true").returncode == 0
+
+
+@pytest.mark.parametrize(("keys", "verb"), [(b"\r", "up"), (b"\x03", "up"), (b"\r", "down")])
+def test_who_declines_is_told_that_nothing_was_changed(stack: pathlib.Path, keys: bytes, verb: str) -> None:
+    assert gaxx(stack, "up", "--stack", "dev", "--yes", "--skip-preview").returncode == 0
+    (stack / "__main__.py").write_text("import pulumi\npulumi.export('inventory', {'version': 1})\n")
+    pulumis = {"up": "up", "down": "destroy"}[verb]
+    assert asked(stack, keys, verb, "--stack", "dev") == (
+        130, f"gaxx: pulumi {pulumis} was declined; nothing was changed",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [["rotate", "--tokens"], ["rotate", "--authority"]])
+def test_who_declines_a_rotation_keeps_the_stack_file(stack: pathlib.Path, line: list[str]) -> None:
+    file = stack / "stacks" / "Pulumi.dev.yaml"
+    before = file.read_bytes()
+    code, last = asked(stack, b"\r", *line, "--stack", "dev")
+    assert (code, last) == (130, "gaxx: pulumi up was declined; nothing was changed")
+    assert file.read_bytes() == before
+
+
+def test_who_declines_a_new_embedded_authority_keeps_the_old_one(
+    stack: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stack)
+    assert gaxx(stack, "init", "--stack", "free", "--cloud", "local").returncode == 0
+    (stack / "stacks" / "Pulumi.free.yaml").write_text("config: {}\n")
+    for name, value in env.chosen().items():
+        monkeypatch.setenv(name, value)
+    found = inventory.stack_named("free")
+    file = places.authority_file(found.backend_id, found.project, found.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("the old one")
+
+    def declined() -> None:
+        raise deploy.Declined("no")  # noqa: EM101 - what it says is of no matter
+
+    with pytest.raises(deploy.Declined):
+        rotate.rotate(found, rotate.Wishes(tokens=False, keys=False, authority=True), declined, lambda _text: None)
+    assert (file.read_text(), places.previous_authority_file(file).exists()) == ("the old one", False)
 
 
 def test_what_a_failed_update_leaves_in_the_stack_file_is_said(stack: pathlib.Path) -> None:
