@@ -37,7 +37,7 @@ def job_files(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def check_files(paths: collections.abc.Iterable[pathlib.Path], root: pathlib.Path) -> list[Fault]:
-    """Validate each file; return all faults of all of them."""
+    """Validate each file; return all faults of all of them, in the order in which a reader meets them."""
     project = backend.project_name(root)
     return [fault for path in paths for fault in (_check_job(path) if is_job(path) else _check(path, project))]
 
@@ -84,7 +84,7 @@ def _check(path: pathlib.Path, project: str) -> list[Fault]:
         parse_settings(values, project=project, stack=name[1])
     except SettingsError as error:
         faults += [Fault(str(path), line_of(tree, f"config.{key}"), key, what) for key, what in error.faults]
-    return faults
+    return sorted(faults, key=lambda fault: fault.line)
 
 
 def _plain_secrets(

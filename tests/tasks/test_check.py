@@ -40,8 +40,9 @@ def test_every_fault_is_told_with_its_line(project: pathlib.Path) -> None:
     (project / "stacks" / "Pulumi.bad.yaml").write_text(FAULTY)
     answer = gaxx(project, "check")
     assert answer.returncode == 1
-    lines = {int(line.split(":")[1]) for line in answer.stdout.splitlines()}
-    assert lines >= {3, 8, 9, 10, 12, 13}, answer.stdout
+    lines = [int(line.split(":")[1]) for line in answer.stdout.splitlines()]
+    assert {*lines} >= {3, 8, 9, 10, 12, 13}, answer.stdout
+    assert lines == sorted(lines)
     assert all(line.startswith("stacks/Pulumi.bad.yaml:") for line in answer.stdout.splitlines())
 
 
