@@ -14,8 +14,9 @@ import click
 import fabric
 import invoke
 
-from tasks import identity, inventory, selection, ssh_connection
+from tasks import identity, inventory, selection
 from tasks.cli.main import VERBS, gaxx, main
+from tasks.ssh import fabric_connection
 
 CONNECT_TIMEOUT_S = 15.0
 
@@ -25,7 +26,7 @@ def connections(nodes: str = "", stack: str = "") -> list[fabric.Connection]:
     found = inventory.find(inventory.stack_named(stack))
     operator = identity.load()
     chosen = selection.select(found.inventory, nodes)
-    return [ssh_connection.connection(node, operator, connect_timeout_s=CONNECT_TIMEOUT_S) for node in chosen]
+    return [fabric_connection.connection(node, operator, connect_timeout_s=CONNECT_TIMEOUT_S) for node in chosen]
 
 
 def _task(verb: str) -> invoke.Task[typing.Any]:

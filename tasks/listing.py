@@ -95,7 +95,7 @@ def as_json(found: Found, nodes: collections.abc.Sequence[Node]) -> str:
 
 def as_ssh_config(found: Found, nodes: collections.abc.Sequence[Node]) -> str:
     """Render an ssh_config with the pinned host keys in a file beside the inventory cache."""
-    from tasks.ssh import known_hosts  # writes the file
+    from tasks.ssh.openssh import known_hosts  # writes the file
 
     operator, hosts = identity.load(), known_hosts(found)
     lines = []
@@ -122,7 +122,7 @@ def as_ssh_config(found: Found, nodes: collections.abc.Sequence[Node]) -> str:
 
 def as_ansible(found: Found, nodes: collections.abc.Sequence[Node]) -> str:
     """Render what an Ansible inventory script prints with --list."""
-    from tasks.ssh import known_hosts
+    from tasks.ssh.openssh import known_hosts
 
     operator, hosts = identity.load(), known_hosts(found)
     names = {node.name for node in nodes}

@@ -16,10 +16,11 @@ from components import jump_socket
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
 from components.jump_host import JumpHost
-from tasks import failure, identity, listing, reach, words
+from tasks import failure, identity, listing, words
 from tasks.fanout import fan_out
 from tasks.inventory import Found
 from tasks.outcome import Ending
+from tasks.ssh import reach
 
 COLUMNS = ("node", "state", "agent", "sshd", "load", "memory free", "disk free", "items", "up", "ttl left")
 WHY_COLUMNS = ("node", "state", "idle for", "ends idle after", "ttl left", "why it is not idle")

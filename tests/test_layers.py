@@ -143,7 +143,8 @@ def test_a_folder_that_is_run_as_a_program_shadows_no_standard_module(folder: st
 
 
 @pytest.mark.parametrize(
-    "module", ["tasks.run", "tasks.cli.main", "tasks.cli.run", "tasks.inventory", "agent.client", *sorted(CONTRACT)]
+    "module",
+    ["tasks.run.execution", "tasks.cli.main", "tasks.cli.run", "tasks.inventory", "agent.client", *sorted(CONTRACT)],
 )
 def test_importing_a_quick_module_leaves_the_slow_ones_out(module: str) -> None:
     program = f"import sys, {module}; print(*sorted({set(HEAVY)!r} & set(sys.modules)))"

@@ -11,13 +11,14 @@ from agent.proto import agent_pb2
 from components import places
 from components.errors import NodeError, Refused
 from components.inventory import Node
-from tasks import failure, identity, reach
+from tasks import failure, identity
 from tasks.audit.chain import Chain, Fault, Head, Line
 from tasks.audit.kept import Kept, locked
 from tasks.audit.sentences import printable
 from tasks.fanout import fan_out
 from tasks.inventory import Found, Stack
 from tasks.outcome import Ending
+from tasks.ssh import reach
 
 TIMEOUT_S = 60.0
 

@@ -6,8 +6,9 @@ import sys
 import click
 
 from components.errors import GaxxError
-from tasks import deploy, inventory
+from tasks import inventory
 from tasks.cli.options import stack_option
+from tasks.updates import deploy
 
 _PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True, "help_option_names": ["-h", "--help"]}
 

@@ -4,7 +4,7 @@ import click
 
 from tasks.cli.options import json_option, nodes_option, stack_option
 from tasks.cli.transfers import EXCLUDE, chosen_nodes, show, way_options
-from tasks.command import Via
+from tasks.run.command import Via
 
 
 @click.command("put")

@@ -2,9 +2,10 @@
 
 import click
 
-from tasks import deploy, inventory, rotate
+from tasks import inventory
 from tasks.cli.deploy import confirming
 from tasks.cli.options import stack_option
+from tasks.updates import deploy, rotate
 
 
 @click.command("rotate")

@@ -7,12 +7,13 @@ import sys
 import click
 
 from components.errors import GaxxError
-from tasks import outcome, report, run
+from tasks import outcome
 from tasks.cli.options import coloured, find, json_option, nodes_option, stack_option
-from tasks.command import OUTPUT_LIMIT_BYTES, Command, Via, new_run_id
 from tasks.fanout import DEFAULT_FANOUT, SSH_FANOUT
-from tasks.live import Live
-from tasks.stdin import Spool, offered
+from tasks.run import execution, report
+from tasks.run.command import OUTPUT_LIMIT_BYTES, Command, Via, new_run_id
+from tasks.run.live import Live
+from tasks.run.stdin import Spool, offered
 
 _UNLIMITED = (1 << 63) - 1
 
@@ -80,7 +81,7 @@ def run_command(  # noqa: PLR0913 - one parameter an option
     )
     live = Live(tuple(node.name for node in chosen), paper, stream=stream, as_json=as_json)
     try:
-        answer = run.execute(found, chosen, wanted, live, via=via)
+        answer = execution.execute(found, chosen, wanted, live, via=via)
     finally:
         live.close()
         if spool is not None:

@@ -6,9 +6,9 @@ import click
 
 from components.errors import GaxxError
 from components.inventory import Node
-from tasks import ssh
 from tasks.cli.options import find, stack_option
 from tasks.inventory import Found
+from tasks.ssh import openssh
 
 HIGHEST_PORT = 65535
 
@@ -26,7 +26,7 @@ def ssh_command(*, stack: str, forward_agent: bool, node: str, command: tuple[st
     found, target = _one(stack, node)
     # Options end before NODE, so that Click leaves a `--` behind it alone.
     words = command[1:] if command[:1] == ("--",) else command
-    ssh.session(found, target, command=words, forward_agent=forward_agent)
+    openssh.session(found, target, command=words, forward_agent=forward_agent)
     return 0
 
 
@@ -42,7 +42,7 @@ def tunnel_command(*, stack: str, node: str, ports: str) -> int:
     found, target = _one(stack, node)
     local, host, remote = _ports(ports)
     sys.stderr.write(f"gaxx: 127.0.0.1:{local} is {host}:{remote} of {target.name}; Ctrl-C ends it\n")
-    ssh.tunnel(found, target, local, host, remote)
+    openssh.tunnel(found, target, local, host, remote)
     return 0
 
 

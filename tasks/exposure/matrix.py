@@ -11,13 +11,14 @@ import typing
 from components.errors import GaxxError, NodeError
 from components.inventory import Node
 from components.settings import Settings
-from tasks import failure, identity, reach
+from tasks import failure, identity
 from tasks.captured import CallFailedError, captured
 from tasks.exposure import expected, probe, standing, through
 from tasks.exposure.expected import Asked
 from tasks.fanout import fan_out
 from tasks.inventory import Found
 from tasks.selection import fold_names
+from tasks.ssh import reach
 
 COLUMNS = ("from", "nodes", "SSH", "agent", "metrics", "6060", "others")
 HERE = "here"

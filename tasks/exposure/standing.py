@@ -3,9 +3,9 @@
 import collections.abc
 
 from components.inventory import Node
-from tasks.command import Command, Interrupt, new_run_id
 from tasks.inventory import Found
 from tasks.outcome import Ending, Outcome
+from tasks.run.command import Command, Interrupt, new_run_id
 
 _TIMEOUT_S = 20.0
 
@@ -33,7 +33,7 @@ async def seen_as(found: Found, nodes: collections.abc.Sequence[Node]) -> dict[s
     What lies between, a router or a VPN, may give us another address than our own. Missing: nodes that SSH does not
     get to.
     """
-    from tasks.ssh_run import run_over_ssh  # loads Fabric and paramiko
+    from tasks.run.over_ssh import run_over_ssh  # loads Fabric and paramiko
 
     argv = (b"printenv", b"SSH_CONNECTION")
     command = Command(

@@ -16,8 +16,9 @@ import paramiko
 
 from components.errors import GaxxError, Refused
 from components.inventory import Node
-from tasks import identity, ssh_connection
+from tasks import identity
 from tasks.files.results import FileFault, NodeFault, State
+from tasks.ssh import fabric_connection
 
 if typing.TYPE_CHECKING:
     import fabric
@@ -43,7 +44,7 @@ class SshNode:
     def __enter__(self) -> typing.Self:
         """Connect. Raises NodeFault."""
         try:
-            self._connection = ssh_connection.opened(
+            self._connection = fabric_connection.opened(
                 self.node, self._operator, connect_timeout_s=self._connect_timeout_s
             )
             self._transport: paramiko.Transport = self._connection.transport

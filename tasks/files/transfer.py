@@ -15,11 +15,12 @@ from agent.client import AgentChannel, own_certificate_fault
 from agent.proto import agent_pb2
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
-from tasks import failure, identity, inventory, reach
-from tasks.command import Interrupt, Via
+from tasks import failure, identity, inventory
 from tasks.fanout import DEFAULT_FANOUT, fan_out
 from tasks.files import faults
 from tasks.files.results import GONE, NodeFault, NodeReport, State, Transfer
+from tasks.run.command import Interrupt, Via
+from tasks.ssh import reach
 
 if typing.TYPE_CHECKING:
     from tasks.files.ssh_node import SshNode

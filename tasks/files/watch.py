@@ -7,8 +7,9 @@ import threading
 import time
 import typing
 
-from tasks import report, words
+from tasks import words
 from tasks.files.results import GOOD, FileResult, NodeReport, State, printable
+from tasks.run import report
 
 if typing.TYPE_CHECKING:
     from rich.progress import Progress, TaskID

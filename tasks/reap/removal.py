@@ -11,11 +11,11 @@ import typing
 from components.errors import GaxxError
 from components.provider import announced_keys
 from components.vendors import KINDS, Vendor, VendorError, vendor
-from tasks import deploy
 from tasks.reap import computer
 from tasks.reap.computer import Lying
 from tasks.reap.survey import Survey
 from tasks.reap.verdicts import Judged
+from tasks.updates import deploy
 
 _PATIENCE_S = 60.0
 """So long a firewall or a network may stay in use by a machine that is being deleted."""

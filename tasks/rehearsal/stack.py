@@ -13,10 +13,11 @@ from components import backend
 from components.authority import Authority
 from components.engine_program import program
 from components.errors import GaxxError
-from tasks import deploy, identity
+from tasks import identity
 from tasks.inventory import Stack
 from tasks.rehearsal import copy
 from tasks.rehearsal.service import Rehearsal
+from tasks.updates import deploy
 
 Say = collections.abc.Callable[[str], None]
 

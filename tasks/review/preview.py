@@ -19,10 +19,11 @@ import yaml
 from components import places
 from components.engine_program import program
 from components.errors import GaxxError
-from tasks import deploy, env, identity
-from tasks.event_log import event_log
+from tasks import env, identity
 from tasks.review import events
 from tasks.review.tree import NOBODY
+from tasks.updates import deploy
+from tasks.updates.event_log import event_log
 
 PARAMETERS = "parameters.json"
 """Levels and parameters of the pack, beside it."""

@@ -17,11 +17,12 @@ import sys
 
 from components import backend
 from components.errors import GaxxError
-from tasks import deploy, inventory, private, stack_files
+from tasks import inventory, private, stack_files
 from tasks.review import declared, orphans, plan, preview, repository, template_page
 from tasks.review.document import VERSION, Document, Json, Mode, from_json
 from tasks.review.judge import VERSION as JUDGE_VERSION
 from tasks.review.repository import Commit, Repository
+from tasks.updates import deploy
 
 _JUDGE_LIMIT_S = 300.0
 _CODE = ("__main__.py", "Pulumi.yaml", "agent/", "components/", "policy/", "pyproject.toml", "tasks/", "uv.lock")

@@ -10,8 +10,8 @@ import typing
 
 from components.errors import GaxxError, Refused
 from components.inventory import Node
-from tasks.command import new_run_id
 from tasks.inventory import Found
+from tasks.run.command import new_run_id
 from tasks.work import carry, journal, provenance
 from tasks.work.emit import Shown
 from tasks.work.intake import Input

@@ -16,7 +16,7 @@ from components.inventory import Node
 from tasks import failure, identity
 from tasks.inventory import Found
 from tasks.outcome import Ending
-from tasks.reach import Reach
+from tasks.ssh.reach import Reach
 
 _BACK_OFF_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 CONNECT_TIMEOUT_S = 15.0

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from tasks.fanout import fan_out
-from tasks.stdin import Spool, offered
+from tasks.run.stdin import Spool, offered
 
 
 async def test_results_come_in_the_order_asked_and_each_is_told_once() -> None:

@@ -19,8 +19,9 @@ import time
 from components.errors import GaxxError, NodeError
 from components.inventory import Node
 from components.jump_host import TRIES, pause_s
-from tasks import identity, private, ssh
+from tasks import identity, private
 from tasks.inventory import Found
+from tasks.ssh import openssh
 
 PERSIST_S = 600
 """How long an idle connection is kept for the next command."""
@@ -82,11 +83,11 @@ def _connect(found: Found, node: Node, control: pathlib.Path, target: pathlib.Pa
         "StreamLocalBindMask": "0177",
         "BatchMode": "yes",
     }
-    hosts, operator = ssh.known_hosts(found), identity.load()
+    hosts, operator = openssh.known_hosts(found), identity.load()
     for tried in range(1, TRIES + 1):
         # ssh stays in the background: a pipe for its words would never end, a file does.
-        with ssh.Log() as log:
-            line = ["ssh", *ssh.options(hosts, node, operator, jump_log=log.of_jump.name)]
+        with openssh.Log() as log:
+            line = ["ssh", *openssh.options(hosts, node, operator, jump_log=log.of_jump.name)]
             for name, value in settings.items():
                 line += ["-o", f"{name}={value}"]
             line += ["-f", "-N", "-E", log.of_node.name, "-L", f"{target}:{node.address}:{node.agent_port}"]
@@ -104,5 +105,5 @@ def _backgrounded(line: list[str]) -> int:
     try:
         done = subprocess.run(line, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, check=False)
     except FileNotFoundError as error:
-        raise ssh.absent() from error
+        raise openssh.absent() from error
     return done.returncode

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from components import places
-from tasks.event_log import event_log
+from tasks.updates.event_log import event_log
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 _READER = """\
 import sys
-from tasks.event_log import event_log
+from tasks.updates.event_log import event_log
 with event_log() as path:
     print(path, flush=True)
     sys.stdin.read()

@@ -21,9 +21,10 @@ import typing
 from components import left_out
 from components.engine_program import program
 from components.errors import GaxxError, Refused
-from tasks import doing_without, env, identity, stack_files
-from tasks.event_log import event_log, of_kind
+from tasks import env, identity, stack_files
 from tasks.inventory import Stack
+from tasks.updates import doing_without
+from tasks.updates.event_log import event_log, of_kind
 
 Verb = str
 """Pulumi's own: up, preview, destroy."""

@@ -2,9 +2,9 @@
 
 import sys
 
-from tasks import report
 from tasks.outcome import Outcome
-from tasks.progress import Progress
+from tasks.run import report
+from tasks.run.progress import Progress
 from tasks.selection import fold_names
 
 _COLOURS = (b"\x1b[36m", b"\x1b[35m", b"\x1b[34m", b"\x1b[33m", b"\x1b[32m", b"\x1b[96m")

@@ -8,7 +8,7 @@ import typing
 
 from tasks.fanout import DEFAULT_FANOUT
 from tasks.outcome import Outcome
-from tasks.stdin import Spool
+from tasks.run.stdin import Spool
 
 OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 """Kept of each stream of each node, unless told otherwise."""

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from tasks.doing_without import Failure, failures, spared
+from tasks.updates.doing_without import Failure, failures, spared
 
 NONE: frozenset[str] = frozenset()
 FLEETS = [{"name": "west", "nodes": 4, "enough": 2}, {"name": "east", "nodes": 2}]

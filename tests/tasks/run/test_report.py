@@ -5,8 +5,9 @@ import io
 import grpc
 import pytest
 
-from tasks import failure, report
+from tasks import failure
 from tasks.outcome import Ending, Outcome, exit_code
+from tasks.run import report
 
 
 def outcome(node: str, code: int = 0, stdout: bytes = b"", **more: object) -> Outcome:

@@ -5,9 +5,9 @@ import collections.abc
 from components.errors import GaxxError
 from components.settings_reader import format_duration, parse_duration
 from tasks import declared, inventory, listing, stack_files
-from tasks.deploy import Declined
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
+from tasks.updates.deploy import Declined
 
 Up = collections.abc.Callable[[], None]
 """Runs `pulumi up` for the stack; raises GaxxError."""

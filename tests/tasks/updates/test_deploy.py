@@ -15,13 +15,14 @@ import uuid
 import pytest
 
 from components import places
-from tasks import deploy, env, inventory, rotate
+from tasks import env, inventory
 from tasks.inventory import Stack
+from tasks.updates import deploy, rotate
 from tests.waiting import until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 POLICY = """
     from pulumi_policy import EnforcementLevel, PolicyPack, StackValidationPolicy
 

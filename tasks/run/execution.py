@@ -10,10 +10,11 @@ import typing
 from agent.client import Identity, own_certificate_fault
 from components.errors import GaxxError, NodeError, Refused
 from components.inventory import Node
-from tasks import failure, identity, inventory, reach
-from tasks.command import Command, Interrupt, Listener, Report, Via
+from tasks import failure, identity, inventory
 from tasks.fanout import fan_out
 from tasks.outcome import NEVER_STARTED, Ending, Outcome
+from tasks.run.command import Command, Interrupt, Listener, Report, Via
+from tasks.ssh import reach
 
 if typing.TYPE_CHECKING:
     from agent.proto import agent_pb2
@@ -35,7 +36,7 @@ def execute(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal)
         if via == "ssh":
-            from tasks.ssh_run import run_over_ssh  # loads Fabric and paramiko
+            from tasks.run.over_ssh import run_over_ssh  # loads Fabric and paramiko
 
             return await run_over_ssh(found, nodes, command, listener, interrupt)
         return await run(found, nodes, command, listener, interrupt)
@@ -136,7 +137,7 @@ class _Session:
     def greet(self, nodes: collections.abc.Sequence[Node]) -> None:
         """Let the first handshakes go on while what the calls need, protobuf above all, is loaded."""
         self._reach.greet(nodes)
-        import tasks.exec_call  # noqa: F401 - loaded here, used by every call
+        import tasks.run.exec_call  # noqa: F401 - loaded here, used by every call
 
     @functools.cached_property
     def _own_fault(self) -> str:
@@ -147,7 +148,7 @@ class _Session:
         """Execute on one node and answer for it, whatever happens."""
         if interrupt.count:
             return Outcome(node.name, Ending.CANCELLED, started=False)
-        from tasks.exec_call import ExecOnNode
+        from tasks.run.exec_call import ExecOnNode
 
         call = ExecOnNode(node, self._start(node), self.command, self.listener)
         try:

@@ -61,7 +61,7 @@ class Reach:
         if node.reach == "direct":
             yield target_of(node.address, node.agent_port)
             return
-        from tasks.forwarding import forwarded  # only for nodes behind SSH
+        from tasks.ssh.forwarding import forwarded  # only for nodes behind SSH
 
         async with forwarded(self._found, node) as path:
             yield f"unix:{path}"

@@ -19,11 +19,12 @@ import paramiko
 
 from components.errors import GaxxError, Refused
 from components.inventory import Node
-from tasks import identity, ssh_connection
-from tasks.command import Command, Interrupt, Listener, Report
+from tasks import identity
 from tasks.fanout import fan_out
 from tasks.inventory import Found
 from tasks.outcome import Ending, Outcome
+from tasks.run.command import Command, Interrupt, Listener, Report
+from tasks.ssh import fabric_connection
 
 _CHUNK_BYTES = 64 * 1024
 _POLL_S = 0.2
@@ -139,7 +140,7 @@ class _Session:
         """Connect, execute, and answer for the node whatever happens."""
         begin = time.monotonic()
         try:
-            connection = ssh_connection.opened(
+            connection = fabric_connection.opened(
                 self._node, self._operator, connect_timeout_s=self._command.connect_timeout_s
             )
         except GaxxError as error:
@@ -150,7 +151,7 @@ class _Session:
             channel.exec_command(os.fsencode(self._line))
         except Exception as error:  # noqa: BLE001 - mapped, or raised again
             connection.close()
-            return self._never(ssh_connection.failure(self._node, error))
+            return self._never(fabric_connection.failure(self._node, error))
         finally:
             self._ready.set()
         self._channel = channel

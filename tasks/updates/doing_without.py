@@ -6,7 +6,7 @@ import pathlib
 
 from components import naming
 from components.left_out import VARIABLE
-from tasks.event_log import of_kind
+from tasks.updates.event_log import of_kind
 
 _MACHINES = {
     "linode:index/instance:Instance": "",

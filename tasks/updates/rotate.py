@@ -13,9 +13,9 @@ import tempfile
 from components import places
 from components.errors import GaxxError
 from tasks import stack_files
-from tasks.deploy import Declined
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
+from tasks.updates.deploy import Declined
 
 Up = collections.abc.Callable[[], None]
 """Runs `pulumi up` for the stack; raises GaxxError."""

@@ -11,9 +11,9 @@ from agent.call import AgentCall, CallEnded, RawCall
 from agent.proto import agent_pb2
 from components.inventory import Node
 from tasks import failure
-from tasks.command import Command, Listener
 from tasks.outcome import Ending, Outcome
-from tasks.stdin import Spool
+from tasks.run.command import Command, Listener
+from tasks.run.stdin import Spool
 
 DEADLINE_GRACE_S = 15.0
 """What a node gets beyond the command's own deadline to report that it killed it."""
