@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.denied import Reason
+    from agent.access.denied import Reason
 
 _audit = logging.getLogger("gaxx.audit")
 

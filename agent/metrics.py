@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agent.denied import Reason
+from agent.access.denied import Reason
 from agent.proto.agent_pb2 import Ending
 
 if TYPE_CHECKING:

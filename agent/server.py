@@ -17,14 +17,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from agent import pages
-from agent.access import Access
+from agent.access.guard import Guard
+from agent.access.rules import Access
+from agent.access.tokens import Tokens
 from agent.audit.host_key import HostKeyNotes
 from agent.audit.settings import Settings, SettingsNotes
 from agent.audit.ssh import SshLog
 from agent.audit.trail import Trail
 from agent.config import AgentConfig
 from agent.errors import AgentError, ConfigMissing
-from agent.guard import Guard
 from agent.idleness import Idleness
 from agent.listening import bracketed, reason, require_free, taken
 from agent.logs import Memory
@@ -36,7 +37,6 @@ from agent.proto.agent_pb2 import DESCRIPTOR
 from agent.proto.agent_pb2_grpc import add_AgentServicer_to_server
 from agent.runner_client import RunnerConnection, RunnerUnavailable
 from agent.service import AgentService, WorkHandler
-from agent.tokens import Tokens
 from agent.web import MetricsServer, tls_context
 
 _log = logging.getLogger("gaxx.agent")

@@ -12,16 +12,16 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from agent.access import current_principal
+from agent.access.refusal import Context, refuse
+from agent.access.rules import current_principal
 from agent.audit import lines as audit_lines
 from agent.ending import end
-from agent.files import Files, in_thread
+from agent.files.transfers import Files, in_thread
 from agent.metrics import disk_bytes, memory_bytes
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
 from agent.proto.agent_pb2_grpc import AgentServicer
 from agent.proto.runner_pb2 import Began, Finished, Output
-from agent.refusal import Context, refuse
 from agent.runner_client import RunnerUnavailable
 from agent.runner_stream import Stream
 

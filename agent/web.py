@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from agent.access import Access
-from agent.denied import Denied
+from agent.access.denied import Denied
+from agent.access.rules import Access
 
 _log = logging.getLogger("gaxx.agent")
 

@@ -4,11 +4,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from agent.access.denied import Denied
+from agent.access.peer import read_peer
 from agent.audit.limit import Limit
 from agent.audit.trail import Trail
-from agent.denied import Denied
 from agent.manifest import Principal
-from agent.peer import read_peer
 
 SAME_CONNECTION_S = 600.0
 """gRPC tells of calls, not of connections: after so long a silence the same address is another one."""

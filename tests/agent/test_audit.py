@@ -21,7 +21,7 @@ from agent.client import AgentChannel
 from agent.errors import AgentError
 from agent.proto import agent_pb2 as pb
 from agent.server import Agent
-from agent.work import make_handler
+from agent.work.streams import make_handler
 from tasks.audit.chain import Chain, Head, Line, parse
 from tests.agent.pki import ThrowAwayAuthority
 from tests.agent.rig import Rig, execute, until

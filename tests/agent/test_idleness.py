@@ -18,11 +18,11 @@ from agent.client import open_channel
 from agent.idleness import Record
 from agent.proto import agent_pb2 as pb
 from agent.server import Agent
-from agent.work import make_handler
+from agent.work.streams import make_handler
+from tests.agent.controller_end import Stream
 from tests.agent.pki import TLS_NAME
 from tests.agent.rig import Rig, execute, start_request, until
 from tests.agent.test_process import Process, environ_of
-from tests.agent.test_work import Stream
 
 LIMIT_S = 0.3
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

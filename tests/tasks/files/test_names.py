@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.found import find
-from agent.territory import Territory
+from agent.files.found import find
+from agent.files.territory import Territory
 from components.errors import GaxxError, Refused
 from tasks.files import names
 

@@ -8,7 +8,7 @@ from typing import cast
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from agent.denied import Denied
+from agent.access.denied import Denied
 from agent.manifest import Role
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import grpc.aio
 
-from agent.access import current_principal
+from agent.access.rules import current_principal
 from agent.audit import lines as audit_lines
 from agent.ending import end
-from agent.held import count_held
-from agent.leased import LeasedRun
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
 from agent.service import Context, WorkHandler
+from agent.work.held import count_held
+from agent.work.leased import LeasedRun
 
 _log = logging.getLogger("gaxx.work")
 

@@ -14,9 +14,9 @@ import grpc.aio
 import pytest
 
 from agent.client import AgentChannel
+from agent.files.stored import NoRoom, Store
+from agent.files.territory import PathRefused, Territory
 from agent.proto.agent_pb2 import GetReply, GetRequest, PutReply, PutRequest
-from agent.stored import NoRoom, Store
-from agent.territory import PathRefused, Territory
 from tests.agent.rig import Rig, until
 
 pytestmark = pytest.mark.engine

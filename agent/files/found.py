@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.territory import PathRefused, Territory, open_file
+from agent.files.territory import PathRefused, Territory, open_file
 
 _MAGIC = frozenset("*?[")
 

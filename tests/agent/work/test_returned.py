@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import returned
+from agent.work import returned
 
 
 def collect(root: Path, *globs: bytes, held: Path | None = None) -> tuple[dict[bytes, int], list[str]]:

@@ -11,13 +11,13 @@ from typing import Any, NoReturn, cast
 
 import grpc.aio
 
+from agent.access.denied import Denied, Reason
+from agent.access.peer import Peer, read_peer
+from agent.access.tokens import Tokens
 from agent.audit import events as audit_events
 from agent.audit.trail import Trail
-from agent.denied import Denied, Reason
 from agent.errors import SAID_BY_AGENT
 from agent.manifest import Manifest, Principal
-from agent.peer import Peer, read_peer
-from agent.tokens import Tokens
 
 _audit = logging.getLogger("gaxx.audit")
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from agent.access import Access
+from agent.access.rules import Access
 
 WRITE_LIMIT_S = 5.0
 """How long a reply may still be on its way to a client whose call is to end with a reason."""

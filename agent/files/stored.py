@@ -10,7 +10,7 @@ import stat
 import time
 from pathlib import Path
 
-from agent.territory import PathRefused, Territory, open_file
+from agent.files.territory import PathRefused, Territory, open_file
 
 PARTS_KEPT_S = 24 * 3600.0
 """A part that nobody has continued for so long is dropped."""

@@ -16,14 +16,14 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from agent import service
-from agent.access import Access
+from agent.access.denied import Denied
+from agent.access.rules import Access
+from agent.access.tokens import Tokens
 from agent.audit.trail import Trail
 from agent.client import AgentChannel, Identity, explain, open_channel
-from agent.denied import Denied
 from agent.errors import AgentRefused, AgentUnreachable
 from agent.manifest import Manifest
 from agent.proto.agent_pb2 import InfoRequest, LogsRequest
-from agent.tokens import Tokens
 from tests.agent.pki import TLS_NAME, ThrowAwayAuthority
 from tests.agent.rig import Outcome, Rig, execute, start_request, until
 

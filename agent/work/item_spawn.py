@@ -4,7 +4,7 @@ import os
 
 from agent.proto import agent_pb2 as pb
 from agent.proto.runner_pb2 import Spawn
-from agent.run_folders import RunFolders
+from agent.work.run_folders import RunFolders
 
 ENVIRONMENT_LIMIT_BYTES = 128 * 1024 - 16
 """Longer items come on stdin and in a file: the kernel takes no variable of 128 KiB."""

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,13 @@ import grpc
 import grpc.aio
 import pytest
 
-from agent import returned
-from agent.call import AgentCall, CallEnded
-from agent.client import AgentChannel
-from agent.item_spawn import INLINE_BYTES
-from agent.outbox import CHUNK_BYTES
 from agent.proto import agent_pb2 as pb
 from agent.server import Agent
-from agent.work import make_handler
+from agent.work import returned
+from agent.work.item_spawn import INLINE_BYTES
+from agent.work.streams import make_handler
+from tests.agent.controller_end import PATIENCE_S, Stream
 from tests.agent.rig import Rig, is_running, until
-
-PATIENCE_S = 15.0
 
 
 @pytest.fixture
@@ -40,76 +36,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     finally:
         await made.agent.stop_now()
         root.removeHandler(made.memory)
-
-
-class Stream:
-    """A controller's end of Work."""
-
-    def __init__(self, channel: AgentChannel, **hello: Any) -> None:
-        self.call = channel.stub.Work(metadata=channel.metadata)
-        self.hello = pb.WorkRequest.Hello(**{"run_id": "run-1", "lease_s": 30, "cwd": b".", **hello})
-        self.welcome = pb.WorkEvent.Welcome()
-        self.results: dict[int, pb.ItemResult] = {}
-        self.beats: list[pb.WorkEvent.Beat] = []
-
-    async def open(self) -> "Stream":
-        await self.call.write(pb.WorkRequest(hello=self.hello))
-        self.welcome = (await self._read()).welcome
-        return self
-
-    async def refusal(self) -> tuple[grpc.StatusCode, str]:
-        """How the call ends that is refused at its first word, which may meet that end."""
-        call = AgentCall(self.call)
-        with contextlib.suppress(CallEnded):
-            await call.write(pb.WorkRequest(hello=self.hello))
-        assert await call.read() is None
-        return await call.status()
-
-    async def lease(self, *commands: Sequence[bytes], first: int = 0, **item: Any) -> None:
-        items = [
-            pb.Item(index=first + place, attempt=1, lease=7, argv=argv, **{"value": b"v%d" % place, **item})
-            for place, argv in enumerate(commands)
-        ]
-        await self.call.write(pb.WorkRequest(lease=pb.WorkRequest.Lease(items=items)))
-
-    async def ack(self, *ids: int) -> None:
-        await self.call.write(pb.WorkRequest(ack=pb.WorkRequest.Ack(result_ids=ids)))
-
-    async def send(self, **request: Any) -> None:
-        await self.call.write(pb.WorkRequest(**request))
-
-    async def collect(self, count: int) -> list[pb.ItemResult]:
-        """Read until there are so many results; return them by index."""
-        while len(self.results) < count:
-            await self.step()
-        return [self.results[index] for index in sorted(self.results)]
-
-    async def step(self) -> pb.WorkEvent:
-        event = await self._read()
-        for result in event.results.results:
-            self.results[result.index] = result
-        if event.HasField("beat"):
-            self.beats.append(event.beat)
-        return event
-
-    async def fetch(self, result: pb.ItemResult, name: bytes) -> bytes:
-        data = b""
-        while True:
-            wanted = pb.WorkRequest.FetchOutput(result_id=result.result_id, name=name, offset=len(data))
-            await self.send(fetch=wanted)
-            event = await self.step()
-            while not event.HasField("chunk"):
-                event = await self.step()
-            assert event.chunk.error == ""
-            assert len(event.chunk.data) <= CHUNK_BYTES
-            data += event.chunk.data
-            if event.chunk.last:
-                return data
-
-    async def _read(self) -> pb.WorkEvent:
-        event = await asyncio.wait_for(self.call.read(), PATIENCE_S)
-        assert isinstance(event, pb.WorkEvent), f"the stream ended: {await self.call.details()}"
-        return event
 
 
 @contextlib.asynccontextmanager

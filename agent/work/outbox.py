@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.held import HeldResults
 from agent.proto import agent_pb2 as pb
-from agent.run_folders import RunFolders, has_files
+from agent.work.held import HeldResults
+from agent.work.run_folders import RunFolders, has_files
 
 _log = logging.getLogger("gaxx.work")
 

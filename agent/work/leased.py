@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import returned
-from agent.access import current_principal
+from agent.access.rules import current_principal
 from agent.audit.lines import ItemEnd
-from agent.item_spawn import SpawnPattern
 from agent.node import Node
-from agent.outbox import Outbox
 from agent.proto import agent_pb2 as pb
 from agent.proto.runner_pb2 import Finished, Kill, RunnerRequest
-from agent.run_folders import RunFolders, remove
 from agent.runner_client import RunnerUnavailable
+from agent.work import returned
+from agent.work.item_spawn import SpawnPattern
+from agent.work.outbox import Outbox
+from agent.work.run_folders import RunFolders, remove
 
 _log = logging.getLogger("gaxx.work")
 

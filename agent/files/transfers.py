@@ -10,14 +10,14 @@ from typing import NoReturn, TypeVar
 
 import grpc
 
-from agent.access import current_principal
+from agent.access.refusal import Context, refuse
+from agent.access.rules import current_principal
 from agent.audit import lines as audit_lines
-from agent.found import Found, find
+from agent.files.found import Found, find
+from agent.files.stored import Incoming, NoRoom, Store, WrongDigest
+from agent.files.territory import PathRefused, Territory
 from agent.node import Node
 from agent.proto import agent_pb2 as pb
-from agent.refusal import Context, refuse
-from agent.stored import Incoming, NoRoom, Store, WrongDigest
-from agent.territory import PathRefused, Territory
 
 CHUNK_BYTES = 1024 * 1024
 # Below this a thread costs more than the work it takes over.

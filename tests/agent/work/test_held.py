@@ -7,9 +7,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from agent import held
-from agent.held import HeldResults, count_held
 from agent.proto.agent_pb2 import ItemResult
+from agent.work import held
+from agent.work.held import HeldResults, count_held
 
 
 def append(results: HeldResults, *outputs: bytes) -> list[int]:
