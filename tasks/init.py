@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+import tempfile
 import typing
 
 import yaml
@@ -56,14 +57,18 @@ def init(wishes: Wishes) -> Made:
     operator, fresh = identity.ensure()
     if fresh:
         news.append(f"made operator keys for {operator.name} in {operator.folder}")
+    project = backend.project_name(root)
     file = stack_files.path_of(root, wishes.stack)
     existed = _declares_fleets(file)
+    if existed:
+        news.append(f"{file} declares fleets already: they stay as they are")
+    else:
+        _check_draft(wishes, operator, project, root)
     if _make_stack(root, wishes):
         news.append(f"made stack {wishes.stack}")
     if _make_authority(root, wishes.stack, file):
         news.append("made the stack's authority; its key is a secret of the stack (gaxx:authorityKey)")
     if not existed:
-        project = backend.project_name(root)
         file.write_text(render(wishes, operator, _data(file), project), encoding="utf-8")
         news.append(f"wrote {file}")
     faults = check.check_files([file], root)
@@ -72,6 +77,20 @@ def init(wishes: Wishes) -> Made:
         message = f"the stack file has faults:\n{lines}"
         raise GaxxError(message)
     return Made(file, operator, tuple(news))
+
+
+def _check_draft(wishes: Wishes, operator: identity.Operator, project: str, root: pathlib.Path) -> None:
+    """Raise GaxxError when what is wished cannot be: before there is a stack, or a file that would be kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        draft = stack_files.path_of(pathlib.Path(folder), wishes.stack)
+        draft.parent.mkdir()
+        data = {"config": {f"{project}:authorityKey": {"secure": "not made yet"}}}
+        draft.write_text(render(wishes, operator, data, project), encoding="utf-8")
+        faults = check.check_files([draft], root)
+    if faults:
+        lines = "\n".join(f"  {fault.key}: {fault.text}" for fault in faults)
+        message = f"that cannot be declared; nothing was made:\n{lines}"
+        raise GaxxError(message)
 
 
 def _make_stack(root: pathlib.Path, wishes: Wishes) -> bool:

@@ -14,6 +14,8 @@ from components.inventory import Inventory
 from tasks import identity, private
 from tasks.pulumi_cli import PulumiError, pulumi
 
+NO_SUCH_STACK = "no stack named"
+"""In Pulumi's own words."""
 OUTPUT = "inventory"
 """The stack output that holds it."""
 
@@ -78,7 +80,9 @@ def fetch(stack: Stack) -> Found:
         outputs = json.loads(said)
     except PulumiError as error:
         message = f"stack {stack.name}: {error.message}"
-        hint = f"`pulumi stack ls` names the stacks; `gaxx up --stack {stack.name}` brings one up"
+        hint = "`gaxx doctor` looks at backend and passphrase"
+        if NO_SUCH_STACK in error.message:
+            hint = f"`pulumi stack ls` names the stacks; `gaxx init --stack {stack.name}` makes one"
         raise InventoryError(message, hint=hint) from error
     except ValueError as error:
         message = f"stack {stack.name}: `pulumi stack output --json` printed no JSON: {error}"

@@ -156,7 +156,8 @@ def explain(error: BaseException) -> int:
         case click.UsageError():
             # Click's own code for usage is 2, which means refused here.
             where = error.ctx.command_path if error.ctx else "gaxx"
-            said = error.format_message().rstrip(".")
+            # Click writes choices in lines of their own.
+            said = " ".join(error.format_message().split()).rstrip(".")
             say(f"{said} See `{where} --help`" if said.endswith("?") else f"{said}; see `{where} --help`")
         case click.ClickException():
             say(error.format_message())

@@ -116,6 +116,10 @@ def _reviews(root: pathlib.Path, wishes: Wishes) -> list[Reviewed]:
                 # It would stand in the comment's first line, and be an argument.
                 message = f"{name!r} is no name of a stack; letters, digits, '.', '_' and '-' make one"
                 raise GaxxError(message)
+            if not before.stack_file(name).is_file() and not after.stack_file(name).is_file():
+                there = ", ".join(_all_stacks(before, after)) or "none"
+                message = f"neither {before.name} nor {after.name} declares a stack {name!r}"
+                raise GaxxError(message, hint=f"stacks of either: {there}")
         # What is lost is the project's, whatever stack is reviewed: looked for once, meanwhile.
         lost = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(
             orphans.look, root, static=wishes.static
@@ -137,10 +141,12 @@ def _review_jobs(
 def _stacks(before: _Side, after: _Side, changed: collections.abc.Sequence[str]) -> list[str]:
     """Stacks whose file differs; every one where code differs that they are made of."""
     of_code = [name for name in changed if name.startswith(_CODE)]
-    files = {
-        path.name for side in (before, after) for path in stack_files.paths(side.project)
-        if of_code or f"stacks/{path.name}" in changed
-    }  # fmt: skip
+    return [name for name in _all_stacks(before, after) if of_code or f"stacks/Pulumi.{name}.yaml" in changed]
+
+
+def _all_stacks(before: _Side, after: _Side) -> list[str]:
+    """Stacks that have a file on either side."""
+    files = {path.name for side in (before, after) for path in stack_files.paths(side.project)}
     return sorted(name.removeprefix("Pulumi.").removesuffix(".yaml") for name in files)
 
 

@@ -22,7 +22,7 @@ from components import left_out
 from components.engine_program import program
 from components.errors import GaxxError, Refused
 from tasks import env, identity, stack_files
-from tasks.inventory import Stack
+from tasks.inventory import NO_SUCH_STACK, Stack
 from tasks.updates import doing_without
 from tasks.updates.event_log import event_log, of_kind
 
@@ -146,7 +146,7 @@ def deploy(
         message = f"pulumi {verb} was interrupted"
         raise Interrupted(message, hint="what it was doing it has ended; the next one goes on from there")
     message = f"pulumi {verb} failed with exit code {result.code}"
-    raise GaxxError(message)
+    raise GaxxError(message, hint=f"`gaxx init --stack {stack.name}` makes that stack" if result.is_unknown else "")
 
 
 def _with_enough(stack: Stack, line: collections.abc.Sequence[str], result: "_Result") -> "_Result":
@@ -218,6 +218,8 @@ class _Result:
     refusals: tuple[str, ...]
     failures: tuple[doing_without.Failure, ...]
     declined: bool
+    is_unknown: bool
+    """There is no such stack."""
     interrupted: bool
 
 
@@ -239,8 +241,9 @@ def _run(
         said = tail.finish()
         locked = bool(_LOCKED.search(said))
         failures = doing_without.failures(events)
-        declined = _declined(events, said)
-        return _Result(code, locked, _locks(said), _refusals(events), failures, declined, bool(interrupts))
+        declined, is_unknown = _declined(events, said), NO_SUCH_STACK.encode() in said
+        refusals = _refusals(events)
+        return _Result(code, locked, _locks(said), refusals, failures, declined, is_unknown, bool(interrupts))
 
 
 class _Tail:

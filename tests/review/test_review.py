@@ -226,6 +226,13 @@ def test_a_link_in_a_fork_is_not_followed(repository: TestRepository, tmp_path: 
     assert "token-of-whoever-reviews" not in answer.stdout + answer.stderr
 
 
+def test_a_stack_that_neither_side_declares_is_an_error(repository: TestRepository) -> None:
+    answer = repository.gaxx("review", "--base", "main", "--static", "--stack", "demon")
+    assert (answer.code, answer.stdout) == (1, "")
+    assert "declares a stack 'demon'; stacks of either: " in answer.stderr
+    assert "demo" in answer.stderr.rpartition(":")[2]
+
+
 def test_a_project_file_that_is_a_link_is_not_read(repository: TestRepository, tmp_path: pathlib.Path) -> None:
     private = tmp_path / "credentials"
     private.write_text("name: [token-of-whoever-reviews\n")

@@ -251,7 +251,20 @@ def test_init_twice_changes_nothing(stack: pathlib.Path) -> None:
         stack, "init", "--stack", "dev", "--cloud", "linode", "--region", "nl-ams", "--ssh-cidr", "192.0.2.1/32"
     )
     assert again.returncode == 0, again.stderr
+    assert "Pulumi.dev.yaml declares fleets already: they stay as they are\n" in again.stderr
     assert (stack / "stacks" / "Pulumi.dev.yaml").read_bytes() == before
+
+
+def test_init_makes_nothing_that_it_would_have_to_refuse(stack: pathlib.Path) -> None:
+    line = ["init", "--stack", "west", "--cloud", "linode", "--region", "nl-ams", "--ttl", "ever", "--ssh-cidr"]
+    answer = gaxx(stack, *line, "0.0.0.0/0")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("gaxx: that cannot be declared; nothing was made:\n")
+    assert [words.split(":")[1] for words in answer.stderr.splitlines()[1:]] == ["ttl", "fleets[0].sshCidrs[0]"]
+    assert not (stack / "stacks" / "Pulumi.west.yaml").exists()
+    assert gaxx(stack, "ls", "--stack", "west").stderr.endswith("`gaxx init --stack west` makes one\n")
+    line[line.index("ever")] = "4h"
+    assert gaxx(stack, *line, "192.0.2.1/32").returncode == 0
 
 
 def test_init_keeps_a_stack_file_that_somebody_wrote(stack: pathlib.Path) -> None:
