@@ -8,7 +8,7 @@ import click
 from components.errors import GaxxError
 from tasks import inventory
 from tasks.cli.options import stack_option
-from tasks.updates import deploy
+from tasks.updates import deploy, locks
 
 _PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": True, "help_option_names": ["-h", "--help"]}
 
@@ -98,7 +98,7 @@ def _deploy(verb: str, stack: str, extra: tuple[str, ...], *, yes: bool | None) 
     deploy.deploy(verb, inventory.stack_named(stack), arguments, confirm=confirming(yes=bool(yes)))
 
 
-def confirming(*, yes: bool) -> deploy.Confirm:
+def confirming(*, yes: bool) -> locks.Confirm:
     """Ask on the terminal, where there is one; `yes`: ask nothing, and agree to what is certain."""
 
     def confirm(question: str, *, certain: bool) -> bool:

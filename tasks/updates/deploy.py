@@ -12,66 +12,23 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import typing
 
 from components import left_out
 from components.engine_program import program
 from components.errors import GaxxError, Refused
 from tasks import env, identity, stack_files
 from tasks.inventory import NO_SUCH_STACK, Stack
-from tasks.updates import doing_without
+from tasks.updates import doing_without, locks
 from tasks.updates.event_log import event_log, of_kind
 
 Verb = str
 """Pulumi's own: up, preview, destroy."""
 
 
-class Confirm(typing.Protocol):
-    """Asks the user; `certain`: the holder of the lock is known to be gone."""
-
-    def __call__(self, question: str, *, certain: bool) -> bool:
-        """Return whether to go on."""
-
-
-_LOCKED = re.compile(rb"the stack is currently locked by")
-_HOLDER = re.compile(r"created by (?P<user>[^@\s]+)@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 _TAIL_BYTES = 64 * 1024
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lock:
-    """Who holds a stack's lock, as Pulumi says it."""
-
-    user: str
-    host: str
-    pid: int
-
-    @property
-    def state(self) -> str:
-        """Alive or dead when it is a process of this machine, else unknown."""
-        if self.host != socket.gethostname():
-            return "unknown"
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return "dead"
-        except PermissionError:
-            return "alive"
-        return "dead" if _is_zombie(self.pid) else "alive"
-
-    def __str__(self) -> str:
-        return f"process {self.pid} of {self.user} on {self.host}"
-
-
-def _is_zombie(pid: int) -> bool:
-    # Dead, and nobody has asked how it ended: a killed engine whose parent is gone, too, may stay so for a while.
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return False
 
 
 _ANSWERS = frozenset({"--yes", "--skip-preview", "--preview-only"})
@@ -113,7 +70,7 @@ def deploy(
     stack: Stack,
     extra: collections.abc.Sequence[str] = (),
     *,
-    confirm: Confirm,
+    confirm: locks.Confirm,
 ) -> None:
     """Run `pulumi VERB` for `stack` on this terminal, with `extra` arguments.
 
@@ -130,7 +87,7 @@ def deploy(
     if not any(word == "-p" or word.startswith("--parallel") for word in extra):
         line += ["--parallel", str(parallelism(node_count(stack)))]
     result = _run(line, stack.root)
-    if result.locked and _cancel(stack, result.locks, confirm):
+    if result.locked and locks.cancel(stack, result.holders, confirm):
         result = _run(line, stack.root)
     if verb == "up" and not any(word.startswith("--plan") for word in extra):
         result = _with_enough(stack, line, result)
@@ -214,7 +171,7 @@ def _fleets(stack: Stack) -> list[collections.abc.Mapping[str, object]]:
 class _Result:
     code: int
     locked: bool
-    locks: tuple[Lock, ...]
+    holders: tuple[locks.Lock, ...]
     refusals: tuple[str, ...]
     failures: tuple[doing_without.Failure, ...]
     declined: bool
@@ -239,11 +196,11 @@ def _run(
         with _noting(signal.SIGINT) as interrupts:
             code = process.wait()
         said = tail.finish()
-        locked = bool(_LOCKED.search(said))
+        locked = locks.is_locked(said)
         failures = doing_without.failures(events)
         declined, is_unknown = _declined(events, said), NO_SUCH_STACK.encode() in said
         refusals = _refusals(events)
-        return _Result(code, locked, _locks(said), refusals, failures, declined, is_unknown, bool(interrupts))
+        return _Result(code, locked, locks.holders(said), refusals, failures, declined, is_unknown, bool(interrupts))
 
 
 class _Tail:
@@ -282,11 +239,6 @@ def _noting(number: signal.Signals) -> collections.abc.Iterator[list[int]]:
         signal.signal(number, before)
 
 
-def _locks(said: bytes) -> tuple[Lock, ...]:
-    text = said.decode(errors="replace")
-    return tuple(Lock(found["user"], found["host"], int(found["pid"])) for found in _HOLDER.finditer(text))
-
-
 def _refusals(events: pathlib.Path) -> tuple[str, ...]:
     refused = (event for event in of_kind(events, "policyEvent") if event.get("enforcementLevel") == "mandatory")
     return tuple(dict.fromkeys(str(event.get("policyName")) for event in refused))
@@ -297,23 +249,3 @@ def _declined(events: pathlib.Path, said: bytes) -> bool:
     summaries = list(of_kind(events, "summaryEvent"))
     well = bool(summaries) and summaries[-1].get("isPreview") is True and summaries[-1].get("result") == "succeeded"
     return well and (b"error:" not in said or b"confirmation cancelled" in said)
-
-
-def _cancel(stack: Stack, locks: collections.abc.Sequence[Lock], confirm: Confirm) -> bool:
-    states = {lock.state for lock in locks} or {"unknown"}
-    who = " and ".join(map(str, locks)) or "somebody"
-    if "alive" in states:
-        message = f"stack {stack.name} is locked by {who}, which is running"
-        raise GaxxError(message, hint="wait until it is done")
-    certain = states == {"dead"}
-    where = "which is gone" if certain else "which cannot be seen from here"
-    question = f"stack {stack.name} is locked by {who}, {where}. Cancel that update (pulumi cancel)?"
-    if not confirm(question, certain=certain):
-        message = f"stack {stack.name} is locked by {who}, {where}"
-        raise GaxxError(message, hint=f"`pulumi cancel --stack {stack.name}` when nobody works on it, or `--yes`")
-    line = [program(), "cancel", "--yes", "--stack", stack.name]
-    done = subprocess.run(line, cwd=stack.root, stdout=sys.stderr, check=False)
-    if done.returncode != 0:
-        message = f"pulumi cancel failed with exit code {done.returncode}"
-        raise GaxxError(message)
-    return True
