@@ -12,7 +12,6 @@ from agent.errors import AgentError
 from agent.logs import set_up_logging
 from agent.readiness import feed_watchdog, notify_ready
 from agent.server import Agent
-from agent.work.streams import make_handler
 
 _OBJECTS_BETWEEN_COLLECTIONS = 10_000
 """Python looks for garbage when so many objects have come to be: once in some commands, not several times in each."""
@@ -27,7 +26,7 @@ def run(core_log: CoreLog) -> int:
             sys.stderr.write(
                 "gaxx agent: GAXX_AGENT_REQUIRE_MTLS=false: anyone on this machine who knows a token may execute\n"
             )
-        return asyncio.run(_serve(Agent(config, memory, make_work=make_handler), core_log))
+        return asyncio.run(_serve(Agent(config, memory), core_log))
     except AgentError as fault:
         sys.stderr.write(f"gaxx agent: {fault.message}\n")
         return fault.exit_code

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -36,8 +35,9 @@ from agent.profile import ProfileServer
 from agent.proto.agent_pb2 import DESCRIPTOR
 from agent.proto.agent_pb2_grpc import add_AgentServicer_to_server
 from agent.runner_client import RunnerConnection, RunnerUnavailable
-from agent.service import AgentService, WorkHandler
+from agent.service import AgentService
 from agent.web import MetricsServer, tls_context
+from agent.work.streams import make_handler
 
 _log = logging.getLogger("gaxx.agent")
 
@@ -60,13 +60,11 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.max_ping_strikes", 0),
 ]
 
-WorkFactory = Callable[[Node], WorkHandler]
-
 
 class Agent:
     """One agent. `port` and `metrics_port` are the bound ones after `start`."""
 
-    def __init__(self, config: AgentConfig, memory: Memory, *, make_work: WorkFactory | None = None) -> None:
+    def __init__(self, config: AgentConfig, memory: Memory) -> None:
         """Read what the configuration names. Raises ConfigMissing."""
         self.config = config
         self.port = 0
@@ -93,8 +91,7 @@ class Agent:
         self._idleness = Idleness(self.node)
         metrics.watch(self.node)
         self._note_expiry()
-        work = make_work(self.node) if make_work is not None else None
-        self._service = AgentService(self.node, work=work)
+        self._service = AgentService(self.node, make_handler(self.node))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._pages = MetricsServer(pages.pages(self.node), self.access)
         self._profile = ProfileServer(config.run_dir)

@@ -44,7 +44,7 @@ WorkHandler = Callable[[AsyncIterator[pb.WorkRequest], Context], AsyncGenerator[
 class AgentService(AgentServicer):
     """What an admitted caller gets. Roles were checked before any of this runs."""
 
-    def __init__(self, node: Node, *, work: WorkHandler | None = None) -> None:
+    def __init__(self, node: Node, work: WorkHandler) -> None:
         self._node = node
         self._work = work
         self._files = Files(node)
@@ -98,8 +98,6 @@ class AgentService(AgentServicer):
         self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context
     ) -> AsyncGenerator[pb.WorkEvent, None]:
         """Execute leased items; handed on."""
-        if self._work is None:
-            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this agent takes no leased items")
         async with contextlib.aclosing(self._work(request_iterator, context)) as events:
             async for event in events:
                 yield event

@@ -47,7 +47,7 @@ class LeasedRun:
         """Counts the streams: only the newest one is served."""
         self._node = node
         self._folders = RunFolders(node.home_of(principal), folder, hello)
-        self._outbox = Outbox(hello.run_id, self._folders, folder / "results")
+        self.outbox = Outbox(hello.run_id, self._folders, folder / "results")
         self._flights: dict[int, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: list[_Flight] = []
@@ -82,17 +82,12 @@ class LeasedRun:
         """How long the controller takes silence for life."""
         return self._hello.lease_s
 
-    @property
-    def held(self) -> int:
-        """How many results wait for acknowledgement."""
-        return len(self._outbox)
-
     # What the controller asks
 
     def attach(self) -> int:
         """A new stream: everything unacknowledged is sent again. Return the stream's generation."""
         self.generation += 1
-        self._outbox.begin_again()
+        self.outbox.begin_again()
         self.wake.set()
         return self.generation
 
@@ -119,25 +114,13 @@ class LeasedRun:
         self._waiting = [flight for flight in self._waiting if flight not in called_off]
         self._refuse(called_off, "called off")
 
-    def acknowledge(self, result_ids: Sequence[int]) -> None:
-        """The controller has these: forget them, and what lies on disk for them."""
-        self._outbox.acknowledge(result_ids)
-
-    def fetch(self, request: pb.WorkRequest.FetchOutput) -> pb.WorkEvent:
-        """Return one chunk of an output or file that was too large for its result."""
-        return self._outbox.fetch(request)
-
-    def take(self) -> list[pb.ItemResult]:
-        """Return the next results to be sent, oldest first: as many as one message should have."""
-        return self._outbox.take()
-
     def bye(self) -> None:
         """The run is over: call off what is left, remove what lies here for it."""
         self._over = True
         self.cancel(pb.WorkRequest.Cancel(all=True))
         for task in self._tasks:
             task.cancel()
-        self._outbox.remove()
+        self.outbox.remove()
         self._folders.remove()
 
     def close(self) -> None:
@@ -145,11 +128,7 @@ class LeasedRun:
         self._over = True
         for task in self._tasks:
             task.cancel()
-        self._outbox.close()
-
-    def sync(self) -> None:
-        """Have the held results on disk; may be called from another thread. Raises OSError."""
-        self._outbox.sync()
+        self.outbox.close()
 
     # From lease to runner
 
@@ -208,7 +187,7 @@ class LeasedRun:
 
     def _result(self, item: pb.Item, finished: Finished) -> pb.ItemResult:
         return pb.ItemResult(
-            result_id=self._outbox.take_id(),
+            result_id=self.outbox.take_id(),
             index=item.index,
             attempt=item.attempt,
             lease=item.lease,
@@ -242,7 +221,7 @@ class LeasedRun:
             self._hold([self._result(flight.item, finished) for flight in flights])
 
     def _hold(self, results: list[pb.ItemResult]) -> None:
-        self._outbox.add(results)
+        self.outbox.add(results)
         self.wake.set()
 
     def _start(self, work: collections.abc.Coroutine[None, None, None]) -> None:

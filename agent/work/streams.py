@@ -87,7 +87,10 @@ class Work:
         node = self._node
         yield pb.WorkEvent(
             welcome=pb.WorkEvent.Welcome(
-                slots=node.runner.slots, agent_build=node.config.build, held_results=run.held, running=run.in_flight
+                slots=node.runner.slots,
+                agent_build=node.config.build,
+                held_results=len(run.outbox),
+                running=run.in_flight,
             )
         )
         beat_s = max(run.lease_s / BEATS_A_LEASE, 0.1)
@@ -97,7 +100,7 @@ class Work:
             run.wake.clear()
             while not replies.empty():
                 yield replies.get_nowait()
-            results = run.take()
+            results = run.outbox.take()
             if results:
                 yield pb.WorkEvent(results=pb.WorkEvent.Results(results=results))
                 continue
@@ -127,12 +130,12 @@ class Work:
                 case "lease":
                     run.lease(request.lease.items, request.lease.deadline_s)
                 case "ack":
-                    run.acknowledge(request.ack.result_ids)
+                    run.outbox.acknowledge(request.ack.result_ids)
                 case "cancel":
                     self._note("cancel", run)
                     run.cancel(request.cancel)
                 case "fetch":
-                    replies.put_nowait(await asyncio.to_thread(run.fetch, request.fetch))
+                    replies.put_nowait(await asyncio.to_thread(run.outbox.fetch, request.fetch))
                     run.wake.set()
                 case "beat":
                     replies.put_nowait(self._beat(run))
@@ -168,14 +171,15 @@ class Work:
 
     def _retire(self, run: LeasedRun) -> None:
         """Keep in memory only runs for which something is left to do or to tell."""
-        if self._runs.get(run.run_id) is run and not run.count and not run.held:
+        if self._runs.get(run.run_id) is run and not run.count and not run.outbox:
             del self._runs[run.run_id]
             run.close()
 
     def _count(self) -> None:
         waiting = sum(run.count for run in self._runs.values())
         self._node.activity.queued_items = max(waiting - self._node.runner.slots, 0)
-        self._node.activity.held_results = sum(run.held for run in self._runs.values()) + sum(self._left.values())
+        held = sum(len(run.outbox) for run in self._runs.values())
+        self._node.activity.held_results = held + sum(self._left.values())
 
     def _left_behind(self) -> dict[str, int]:
         """How many results an earlier agent kept, by run: their controllers may still come."""
@@ -196,7 +200,7 @@ class Work:
                     # What has not started goes back to the controller, for another node.
                     run.cancel(pb.WorkRequest.Cancel())
                 try:
-                    await asyncio.to_thread(run.sync)
+                    await asyncio.to_thread(run.outbox.sync)
                 except OSError as fault:
                     _log.warning("results are not on disk: %s", fault.strerror, extra={"event": "sync"})
             self._called_off = self._node.activity.draining

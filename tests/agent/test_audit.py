@@ -21,7 +21,6 @@ from agent.client import AgentChannel
 from agent.errors import AgentError
 from agent.proto import agent_pb2 as pb
 from agent.server import Agent
-from agent.work.streams import make_handler
 from tasks.audit.chain import Chain, Head, Line, parse
 from tests.agent.pki import ThrowAwayAuthority
 from tests.agent.rig import Rig, execute, until
@@ -34,7 +33,6 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     """An agent that takes leased items and follows an sshd's log."""
     (tmp_path / "sshd.log").touch()
     made = Rig(tmp_path / "node", ssh_log=str(tmp_path / "sshd.log"))
-    made.agent = Agent(made.config, made.memory, make_work=make_handler)
     logging.getLogger().addHandler(made.memory)
     try:
         await made.agent.start()

@@ -18,7 +18,6 @@ from agent.client import open_channel
 from agent.idleness import Record
 from agent.proto import agent_pb2 as pb
 from agent.server import Agent
-from agent.work.streams import make_handler
 from tests.agent.controller_end import Stream
 from tests.agent.pki import TLS_NAME
 from tests.agent.rig import Rig, execute, start_request, until
@@ -49,7 +48,7 @@ class Idler:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Rig]:
         """A new agent of the node, while this lasts."""
-        self.rig.agent = Agent(self.rig.config, self.rig.memory, make_work=make_handler)
+        self.rig.agent = Agent(self.rig.config, self.rig.memory)
         try:
             await self.agent.start()
             yield self.rig

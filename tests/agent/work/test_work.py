@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import hashlib
-import logging
 import os
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,24 +16,8 @@ from agent.proto import agent_pb2 as pb
 from agent.server import Agent
 from agent.work import returned
 from agent.work.item_spawn import INLINE_BYTES
-from agent.work.streams import make_handler
 from tests.agent.controller_end import PATIENCE_S, Stream
 from tests.agent.rig import Rig, is_running, until
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    """An agent that takes leased items."""
-    made = Rig(tmp_path / "node")
-    made.agent = Agent(made.config, made.memory, make_work=make_handler)
-    root = logging.getLogger()
-    root.addHandler(made.memory)
-    try:
-        await made.agent.start()
-        yield made
-    finally:
-        await made.agent.stop_now()
-        root.removeHandler(made.memory)
 
 
 @contextlib.asynccontextmanager
@@ -112,7 +94,7 @@ async def test_results_survive_a_restart_of_the_agent(rig: Rig) -> None:
         await stream.lease(*[[b"echo", b"%d" % number] for number in range(20)])
         await stream.collect(20)
     await rig.agent.stop_now()
-    rig.agent = Agent(rig.config, rig.memory, make_work=make_handler)
+    rig.agent = Agent(rig.config, rig.memory)
     await rig.agent.start()
     async with working(rig) as stream:
         assert stream.welcome.held_results == 20
