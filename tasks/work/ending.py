@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import typing
 
 from tasks.work.commit import Committer
 from tasks.work.halting import HaltPolicy
@@ -14,6 +15,14 @@ STOP_LIMIT_S = 20.0
 """How long called-off items may take to come back."""
 READER_GONE_S = 2.0
 """Who closed the pipe expects us to go quickly."""
+
+
+class Limit(typing.NamedTuple):
+    """A limit that is reached."""
+
+    reason: str
+    now: bool
+    """What runs is ended, too."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,24 +60,24 @@ class Ending:
         self.stop = Stop(reason, now, interrupted, time.monotonic())
         return True
 
-    def halted_by_answers(self) -> tuple[str, bool] | None:
-        """Return why `--halt` ends the run, and whether now, once the answers so far reach it."""
+    def halted_by_answers(self) -> Limit | None:
+        """Return `--halt`, once the answers so far reach it."""
         if self._halt.when == "never":
             return None
         queue = self._queue
-        bad = queue.number(State.FAILED) + queue.number(State.QUARANTINED)
+        bad = queue.items.number(State.FAILED) + queue.items.number(State.QUARANTINED)
         total = queue.count if queue.complete else 0
-        if not self._halt.reached(ok=queue.number(State.OK), bad=bad, total=total):
+        if not self._halt.reached(ok=queue.items.number(State.OK), bad=bad, total=total):
             return None
-        return f"halted: {self._halt}", self._halt.when == "now"
+        return Limit(f"halted: {self._halt}", now=self._halt.when == "now")
 
-    def halted_by_time(self) -> tuple[str, bool] | None:
-        """Return why the run ends without any further answer, and whether now."""
+    def halted_by_time(self) -> Limit | None:
+        """Return what ends the run without any further answer."""
         if self._committer.reader_gone:
-            return "nobody reads the output any more", True
+            return Limit("nobody reads the output any more", now=True)
         spent_usd = self.hourly_usd * (time.monotonic() - self._started_s) / 3600
         if self._max_cost_usd and spent_usd >= self._max_cost_usd:
-            return f"halted: the nodes have cost ${spent_usd:.2f} (--max-cost)", False
+            return Limit(f"halted: the nodes have cost ${spent_usd:.2f} (--max-cost)", now=False)
         return None
 
     def is_over(self) -> bool:

@@ -1,11 +1,13 @@
 """Failures that look alike, counted together: how they ended, what they said, on which nodes, the first few items."""
 
 import collections
+import collections.abc
 import dataclasses
 import typing
 
 from tasks.outcome import signal_name
 from tasks.selection import fold_names
+from tasks.work.journal import Attempt
 
 KINDS = 200
 """So many different failures are told apart; the rest is one more."""
@@ -79,15 +81,25 @@ class Failures:
         if len(fold.examples) < EXAMPLES:
             fold.examples.append((index, node))
 
+    def take(self, attempt: Attempt, said: str) -> None:
+        """Add an answer of the journal, if it is a failure."""
+        if attempt.state in ("failed", "quarantined"):
+            self.add(attempt.index, attempt.node, how_of(attempt.kind, attempt.exit, attempt.signal), said)
+
+    def note(self, event: collections.abc.Mapping[str, typing.Any]) -> None:
+        """Forget what an event of the journal says is tried again."""
+        match event.get("event"):
+            case "cordon":
+                self.forgive(event["node"])
+            case "reopen":
+                # A session that tries failures again tries all of them.
+                self._folds.clear()
+
     def forgive(self, node: str) -> None:
         """The node was cordoned: what failed there is tried elsewhere."""
         for fold in self._folds.values():
             del fold.nodes[node]
             fold.examples = [example for example in fold.examples if example[1] != node]
-
-    def clear(self) -> None:
-        """All are tried again."""
-        self._folds.clear()
 
     def sentences(self, run_id: str) -> list[str]:
         """Say what failed and why in a few lines."""

@@ -90,7 +90,7 @@ class Feeder:
     def _target(self, lane: Lane, now_s: float) -> int:
         if self.canary is not None:
             return self.canary.target(lane.name)
-        pending = self._queue.number(State.PENDING)
+        pending = self._queue.items.number(State.PENDING)
         left = pending if self._queue.complete else max(pending, 1 << 20)
         target = lane.pace.target(now_s, left=left, nodes=len(self._lanes))
         return min(target, self._leases.at_most(lane.pace.slots))
@@ -114,7 +114,7 @@ class Feeder:
         queue = self._queue
         if not self._speculates or self.stopped or not queue.complete or not self.successes.count:
             return
-        if queue.number(State.PENDING) or not queue.number(State.LEASED):
+        if queue.items.number(State.PENDING) or not queue.items.number(State.LEASED):
             return
         now_s = time.monotonic()
         older_s = max(STRAGGLER_LEAST_S, STRAGGLER_FACTOR * self.successes.median_s())

@@ -6,7 +6,7 @@ import sys
 import time
 import typing
 
-from tasks.work.failures import Failures, how_of
+from tasks.work.failures import Failures
 from tasks.work.journal import Attempt, Fold
 from tasks.work.results import ResultStore, Stored
 from tasks.work.run_folder import RunFolder
@@ -56,15 +56,12 @@ class _Follower:
     def take(self, record: dict[str, typing.Any]) -> None:
         """Take one line."""
         self._fold.add(record)
+        self._failures.note(record)
         match record.get("event"):
             case "spooled" | "input":
                 self._total = record["items"]
             case "session":
                 self.ended = False
-            case "cordon":
-                self._failures.forgive(record["node"])
-            case "reopen":
-                self._failures.clear()
             case "ledger":
                 self.ended = True
             case None if record["state"] in _ANSWERS:
@@ -99,9 +96,7 @@ class _Follower:
         if self._as_json:
             self._line({"event": "item", "run": self._folder.id, **record})
             return
-        if attempt.state != "ok":
-            how = how_of(attempt.kind, attempt.exit, attempt.signal)
-            self._failures.add(attempt.index, attempt.node, how, attempt.error)
+        self._failures.take(attempt, attempt.error)
         for name, output, file in (
             ("stdout", attempt.stdout, sys.stdout.buffer), ("stderr", attempt.stderr, sys.stderr.buffer),
         ):  # fmt: skip

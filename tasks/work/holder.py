@@ -56,3 +56,11 @@ class Holder:
     def takes_work(self) -> bool:
         """Whether it may be given anything new."""
         return not (self.cordoned or self.draining)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cordoned:
+    """A node that is to get nothing more, and the items whose failure there is forgiven."""
+
+    node: str
+    reopened: tuple[int, ...]

@@ -29,7 +29,7 @@ class ItemTable:
         """How many items are in `state`."""
         return self._numbers[state]
 
-    def ledger(self, *, interrupted: bool) -> Ledger:
+    def ledger(self, *, interrupted: bool = False) -> Ledger:
         """Sum up; what has no answer is cancelled when the user interrupted the run, else skipped."""
         unanswered = self.count - self.answered
         return Ledger(
@@ -40,6 +40,10 @@ class ItemTable:
             skipped=0 if interrupted else unanswered,
             cancelled=self._numbers[State.CANCELLED] + (unanswered if interrupted else 0),
         )
+
+    def state(self, index: int) -> State:
+        """Where one item is."""
+        return State(self.states[index])
 
     def grow(self, count: int) -> None:
         """So many more items are known."""

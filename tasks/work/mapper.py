@@ -7,14 +7,14 @@ import asyncio
 import collections.abc
 import contextlib
 import time
-import typing
 
 from agent.proto import agent_pb2 as pb
 from components.inventory import Node
-from tasks.work.commit import Committer, Returned, fetch
-from tasks.work.ending import Ending
+from tasks.work.commit import Committer, Returned
+from tasks.work.ending import Ending, Limit
 from tasks.work.failures import Failures, how_of
 from tasks.work.feeder import Feeder, cancel
+from tasks.work.fetching import Fetches
 from tasks.work.items import Spool
 from tasks.work.judging import judge
 from tasks.work.lane import Lane
@@ -26,15 +26,9 @@ from tasks.work.queue import LeaseQueue
 from tasks.work.results import ResultStore
 from tasks.work.states import Effect, Verdict
 from tasks.work.throttle import Canary
+from tasks.work.watch import Told
 
 TICK_S = 0.25
-
-
-class Told(typing.Protocol):
-    """Where the run tells what a person should know."""
-
-    def note(self, text: str) -> None:
-        """Say one thing that happened."""
 
 
 class Mapper:
@@ -56,17 +50,16 @@ class Mapper:
         self.options = options
         self.queue = queue
         self.lanes: dict[str, Lane] = {}
+        self.failures = Failures()
         self.started_s = time.monotonic()
         self.ending = Ending(options, queue, self.lanes, committer)
         self._spool = spool
-        self._store = store
         self._committer = committer
         self._told = told
-        self.failures = Failures()
         leases = LeaseWriter(options, spool, store, session=session)
         self._feeder = Feeder(options, queue, self.lanes, committer, leases, self._settle)
         self._leaving: set[str] = set()
-        self._fetches: set[asyncio.Task[None]] = set()
+        self._fetches = Fetches(store, options.output_limit_bytes, self._settle, self._fetched)
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._last_tick_s = time.monotonic()
@@ -161,7 +154,7 @@ class Mapper:
             if not (result.output_held or result.files):
                 self._settle(lane, Returned(stream, result))
             elif result.index not in lane.fetching:
-                self._fetch(lane, result)
+                self._fetches.begin(lane, result)
         self._suspect(stream.name)
         self._feeder.feed(lane)
         self._changed.set()
@@ -199,8 +192,7 @@ class Mapper:
 
     async def close(self, *, bye: bool) -> None:
         """End all streams; with `bye` the nodes forget the run, where nothing of it is left."""
-        for task in self._fetches:
-            task.cancel()
+        self._fetches.cancel()
         for lane in self.lanes.values():
             await lane.stream.close(bye=bye)
         if self._streams:
@@ -211,7 +203,7 @@ class Mapper:
 
     def grown(self) -> None:
         """More of the input is there."""
-        self.queue.grow(self._spool.count - self.queue.count)
+        self.queue.items.grow(self._spool.count - self.queue.count)
         self.queue.complete = self._spool.complete
         self._feeder.feed_all()
         self._changed.set()
@@ -247,23 +239,9 @@ class Mapper:
 
     # Results in
 
-    def _fetch(self, lane: Lane, result: pb.ItemResult) -> None:
-        lane.fetching.add(result.index)
-
-        async def bring() -> None:
-            # When the node goes away meanwhile, it still holds the result and says so when it is back.
-            try:
-                with contextlib.suppress(ConnectionError):
-                    limit_bytes = self.options.output_limit_bytes
-                    self._settle(lane, await fetch(lane.stream, result, self._store, limit_bytes))
-            finally:
-                lane.fetching.discard(result.index)
-                self._changed.set()
-            self._feeder.feed(lane)
-
-        task = asyncio.create_task(bring())
-        self._fetches.add(task)
-        task.add_done_callback(self._fetches.discard)
+    def _fetched(self, lane: Lane) -> None:
+        self._changed.set()
+        self._feeder.feed(lane)
 
     def _settle(self, lane: Lane, returned: Returned) -> None:
         result = returned.result
@@ -291,10 +269,9 @@ class Mapper:
             self._watch_canary(self._feeder.canary, settled.effect)
         self._obey(self.ending.halted_by_answers())
 
-    def _obey(self, limit: tuple[str, bool] | None) -> None:
+    def _obey(self, limit: Limit | None) -> None:
         if limit is not None:
-            reason, now = limit
-            self.halt(reason, now=now)
+            self.halt(limit.reason, now=limit.now)
 
     def _watch_canary(self, canary: Canary, effect: Effect) -> None:
         canary.passed += effect is Effect.OK

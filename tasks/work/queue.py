@@ -12,9 +12,8 @@ import collections.abc
 import dataclasses
 
 from tasks.work.blame import Blame
-from tasks.work.holder import Held, Holder
+from tasks.work.holder import Cordoned, Held, Holder
 from tasks.work.item_table import MAX_ATTEMPT, ItemTable
-from tasks.work.ledger import Ledger
 from tasks.work.order import Order
 from tasks.work.states import TERMINAL, Effect, State, Verdict
 
@@ -40,25 +39,18 @@ class Settled:
     cancel_at: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cordoned:
-    """A node that is to get nothing more, and the items whose failure there is forgiven."""
-
-    node: str
-    reopened: tuple[int, ...]
-
-
 class LeaseQueue:
-    """The items 0 … count-1 of one run; `grow` while the input is being read."""
+    """Hands out the items 0 … count-1 of one run."""
 
     def __init__(self, *, attempts: int = 1, lease_s: float = 30.0, order: Order | None = None) -> None:
         self.attempts = attempts
         self.lease_s = lease_s
         self.complete = False
         """No more items will come."""
+        self.items = ItemTable()
+        """To be read, and to `grow` while the input is."""
         self.holders: dict[str, Holder] = {}
         self._order = order or Order()
-        self._items = ItemTable()
         self._blame = Blame()
         self._cursor = 0
         self._returned: collections.deque[int] = collections.deque()
@@ -69,46 +61,21 @@ class LeaseQueue:
     @property
     def count(self) -> int:
         """Items known so far."""
-        return self._items.count
-
-    def number(self, state: State) -> int:
-        """How many items are in `state`."""
-        return self._items.number(state)
-
-    @property
-    def done(self) -> int:
-        """How many items have their answer."""
-        return self._items.answered
+        return self.items.count
 
     @property
     def finished(self) -> bool:
         """Every item has its answer, and no more will come."""
-        return self.complete and self.done == self.count
-
-    def state(self, index: int) -> State:
-        """Where one item is."""
-        return State(self._items.states[index])
-
-    def attempt(self, index: int) -> int:
-        """How often one item has been handed out."""
-        return self._items.attempts[index]
-
-    def ledger(self, *, interrupted: bool = False) -> Ledger:
-        """Sum up; what has no answer is cancelled when the user interrupted the run, else skipped."""
-        return self._items.ledger(interrupted=interrupted)
+        return self.complete and self.items.answered == self.count
 
     # Items and nodes come and go
-
-    def grow(self, count: int) -> None:
-        """So many more items are known."""
-        self._items.grow(count)
 
     def restore(self, index: int, state: State, attempt: int, failed_on: collections.abc.Sequence[str] = ()) -> None:
         """Set what an earlier session's journal says of an item; before anything is leased."""
         if state is State.LEASED:
             state = State.PENDING
-        self._items.move(index, state)
-        self._items.attempts[index] = min(attempt, MAX_ATTEMPT)
+        self.items.move(index, state)
+        self.items.attempts[index] = min(attempt, MAX_ATTEMPT)
         if failed_on and state is State.PENDING:
             self._blame.remember(index, failed_on)
 
@@ -129,10 +96,10 @@ class LeaseQueue:
         holder = self.holders[node]
         surplus = []
         for index in indexes:
-            if index >= self.count or self._items.states[index] in TERMINAL:
+            if index >= self.count or self.items.states[index] in TERMINAL:
                 surplus.append(index)
             elif index not in holder.holding:
-                attempt = self._items.attempts[index] or self._items.begin_attempt(index)
+                attempt = self.items.attempts[index] or self.items.begin_attempt(index)
                 self._hold(holder, index, Held(attempt, now_s))
         return surplus
 
@@ -182,7 +149,7 @@ class LeaseQueue:
         Only when nothing is pending any more; an item is at two nodes at most.
         """
         holder = self.holders[node]
-        if limit <= 0 or not self._may_have(holder, now_s) or not self.complete or self._items.number(State.PENDING):
+        if limit <= 0 or not self._may_have(holder, now_s) or not self.complete or self.items.number(State.PENDING):
             return []
         late = [
             (held.leased_at_s, index)
@@ -191,7 +158,7 @@ class LeaseQueue:
             for index, held in other.holding.items()
             if now_s - held.leased_at_s >= older_than_s
             and self._copies.get(index, 1) < COPIES
-            and self._items.states[index] == State.LEASED
+            and self.items.states[index] == State.LEASED
             and index not in holder.holding
             and not self._blame.has_failed(index, node)
         ]
@@ -204,7 +171,7 @@ class LeaseQueue:
             return Settled(Effect.DUPLICATE)
         holder = self.holders[node]
         alone = self._unhold(holder, index)
-        if self._items.states[index] in TERMINAL:
+        if self.items.states[index] in TERMINAL:
             return Settled(Effect.DUPLICATE)
         match verdict:
             case Verdict.OK:
@@ -228,9 +195,9 @@ class LeaseQueue:
 
     def reopen(self, indexes: collections.abc.Iterable[int]) -> list[int]:
         """Let items that failed be tried again, as an earlier session decided; return those that had."""
-        again = [index for index in indexes if index < self.count and self._items.states[index] == State.FAILED]
+        again = [index for index in indexes if index < self.count and self.items.states[index] == State.FAILED]
         for index in again:
-            self._items.move(index, State.PENDING)
+            self.items.move(index, State.PENDING)
             self._returned.append(index)
         return again
 
@@ -247,10 +214,10 @@ class LeaseQueue:
         return holder.takes_work and now_s - holder.heard_s <= self.lease_s
 
     def _hold(self, holder: Holder, index: int, held: Held) -> None:
-        if self._items.states[index] == State.LEASED:
+        if self.items.states[index] == State.LEASED:
             self._copies[index] = self._copies.get(index, 1) + 1
         else:
-            self._items.move(index, State.LEASED)
+            self.items.move(index, State.LEASED)
         holder.holding[index] = held
 
     def _unhold(self, holder: Holder, index: int) -> bool:
@@ -267,25 +234,25 @@ class LeaseQueue:
 
     def _give_back(self, index: int) -> bool:
         """Make an item pending unless some node still holds it or it is pending already."""
-        if self._items.states[index] != State.LEASED or self._held_by(index):
+        if self.items.states[index] != State.LEASED or self._held_by(index):
             return False
-        self._items.move(index, State.PENDING)
+        self.items.move(index, State.PENDING)
         self._returned.append(index)
         return True
 
     def _grant(self, holder: Holder, index: int, now_s: float) -> Grant:
-        attempt = self._items.begin_attempt(index)
+        attempt = self.items.begin_attempt(index)
         self._hold(holder, index, Held(attempt, now_s))
         return Grant(index, attempt)
 
     def _lease_next(self, holder: Holder, limit: int, now_s: float) -> list[Grant]:
         start, stop = self._cursor, min(self._cursor + limit, self.count)
         self._cursor = stop
-        if not self._order.shuffled and self._items.lease_untouched(start, stop):
+        if not self._order.shuffled and self.items.lease_untouched(start, stop):
             holder.holding.update(dict.fromkeys(range(start, stop), Held(1, now_s)))
             return [Grant(index, 1) for index in range(start, stop)]
         indexes = (self._order.at(position) for position in range(start, stop))
-        return [self._grant(holder, index, now_s) for index in indexes if self._items.states[index] == State.PENDING]
+        return [self._grant(holder, index, now_s) for index in indexes if self.items.states[index] == State.PENDING]
 
     def _lease_returned(self, holder: Holder, limit: int, now_s: float) -> list[Grant]:
         grants: list[Grant] = []
@@ -294,7 +261,7 @@ class LeaseQueue:
             if len(grants) == limit:
                 break
             index = self._returned.popleft()
-            if self._items.states[index] != State.PENDING:
+            if self.items.states[index] != State.PENDING:
                 continue
             if self._blame.fits(index, holder.name, self.holders.values()):
                 grants.append(self._grant(holder, index, now_s))
@@ -305,12 +272,12 @@ class LeaseQueue:
 
     def _answer(self, index: int, state: State, effect: Effect, *, alone: bool = False) -> Settled:
         # Asking every node is for the few items with copies; `alone`: the last copy has just come back.
-        copies = () if alone or self._items.states[index] != State.LEASED else self._held_by(index)
+        copies = () if alone or self.items.states[index] != State.LEASED else self._held_by(index)
         for node in copies:
             del self.holders[node].holding[index]
         self._copies.pop(index, None)
         self._blame.forget(index)
-        self._items.move(index, state)
+        self.items.move(index, state)
         return Settled(effect, copies)
 
     def _failed(self, node: str, index: int, *, alone: bool) -> Settled:

@@ -12,7 +12,7 @@ import time
 import typing
 
 from components.errors import GaxxError
-from tasks.work.failures import Failures, how_of
+from tasks.work.failures import Failures
 from tasks.work.journal import Attempt, Fold, records
 from tasks.work.ledger import Ledger
 from tasks.work.results import ResultStore, Stored
@@ -81,6 +81,7 @@ class RunReport:
         ended = None
         for record in records(folder.journal):
             self._fold.add(record)
+            self._failures.note(record)
             match record.get("event"):
                 case None:
                     self._attempt(Attempt.from_record(record))
@@ -89,11 +90,6 @@ class RunReport:
                     ended = None
                 case "spooled" | "input":
                     self.total = record["items"]
-                case "cordon":
-                    self._failures.forgive(record["node"])
-                case "reopen":
-                    # A session that tries failures again tries all of them.
-                    self._failures.clear()
                 case "ledger":
                     ended = record
         return ended
@@ -104,8 +100,7 @@ class RunReport:
             if len(self._slow) > SLOWEST:
                 heapq.heappop(self._slow)
         elif attempt.state in ("failed", "quarantined"):
-            how = how_of(attempt.kind, attempt.exit, attempt.signal)
-            self._failures.add(attempt.index, attempt.node, how, attempt.error or self._stderr(attempt))
+            self._failures.take(attempt, attempt.error or self._stderr(attempt))
 
     def _stderr(self, attempt: Attempt) -> str:
         name = f"{attempt.index}.{attempt.attempt}.stderr"

@@ -171,7 +171,7 @@ class Session:
         if parts.feeding.error is not None:
             raise parts.feeding.error
         queue = parts.mapper.queue
-        parts.feeding.make_room(queue.done)
+        parts.feeding.make_room(queue.items.answered)
         self._watcher.tick()
         self._look_at_refusals(parts.mapper)
         if time.monotonic() - self._refreshed_s > REFRESH_S and not queue.finished:
@@ -193,8 +193,9 @@ class Session:
         if not parts.committer.reader_gone:
             await asyncio.to_thread(parts.printer.finish)
             self._tell_failures(mapper)
-        ledger = mapper.queue.ledger(interrupted=mapper.ending.stop is not None and mapper.ending.stop.interrupted)
-        reason = mapper.ending.stop.reason if mapper.ending.stop else ""
+        stop = mapper.ending.stop
+        ledger = mapper.queue.items.ledger(interrupted=stop is not None and stop.interrupted)
+        reason = stop.reason if stop else ""
         parts.journal.event("ledger", run=self.folder.id, time=time.time(), reason=reason, **ledger.as_dict())
         parts.journal.sync()
         parts.journal.close()
@@ -220,7 +221,7 @@ class Session:
 
     def _restore(self, queue: LeaseQueue, spool: items.Spool, committer: Committer) -> None:
         """Take what earlier sessions' journal says for what is done."""
-        queue.grow(spool.count)
+        queue.items.grow(spool.count)
         if self._number == 1:
             return
         fold = Fold.of(self.folder.journal)

@@ -17,6 +17,13 @@ REPEATED_S = 30.0
 """The same note about a node that is tried again and again is worth saying so often."""
 
 
+class Told(typing.Protocol):
+    """Where the run tells what a person should know."""
+
+    def note(self, text: str) -> None:
+        """Say one thing that happened."""
+
+
 class PlainWatcher:
     """A line on stderr for what happens, and one every ten seconds."""
 
@@ -64,7 +71,7 @@ class JsonWatcher(PlainWatcher):
         """Say what begins."""
         super().begin(mapper)
         total = mapper.queue.count if mapper.queue.complete else None
-        self._event("run", run=mapper.run_id, total=total, nodes=list(mapper.lanes), done=mapper.queue.done)
+        self._event("run", run=mapper.run_id, total=total, nodes=list(mapper.lanes), done=mapper.queue.items.answered)
 
     def tick(self) -> None:
         """Say how far it is, when it is time."""
@@ -88,12 +95,12 @@ def progress(mapper: "Mapper") -> dict[str, typing.Any]:
     elapsed_s = max(time.monotonic() - mapper.started_s, 0.001)
     answered = sum(lane.ok + lane.failed for lane in mapper.lanes.values())
     rate = answered / elapsed_s
-    left = queue.count - queue.done
+    left = queue.count - queue.items.answered
     return {
-        "done": queue.done,
+        "done": queue.items.answered,
         "total": queue.count if queue.complete else None,
-        "failed": queue.number(State.FAILED) + queue.number(State.QUARANTINED),
-        "leased": queue.number(State.LEASED),
+        "failed": queue.items.number(State.FAILED) + queue.items.number(State.QUARANTINED),
+        "leased": queue.items.number(State.LEASED),
         "items_per_s": round(rate, 2),
         "eta_s": round(left / rate, 1) if queue.complete and rate else None,
     }

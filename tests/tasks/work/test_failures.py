@@ -33,5 +33,5 @@ def test_what_failed_on_a_cordoned_node_counts_no_more() -> None:
     failures.add(2, "bad", "timeout", "")
     failures.forgive("bad")
     assert failures.sentences("run-1") == ["item 2 failed: exit 1 on good"]
-    failures.clear()
+    failures.note({"event": "reopen", "reopened": [1]})
     assert failures.sentences("run-1") == []

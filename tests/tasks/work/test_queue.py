@@ -17,7 +17,7 @@ NODES = ("a", "b", "c")
 def queue_of(count: int, *nodes: str, attempts: int = 1, shuffled: bool = False) -> LeaseQueue:
     """Make a queue whose input is complete and whose nodes are there."""
     queue = LeaseQueue(attempts=attempts, lease_s=10, order=Shuffled(count, "seed") if shuffled else None)
-    queue.grow(count)
+    queue.items.grow(count)
     queue.complete = True
     for node in nodes:
         queue.join(node, 0.0)
@@ -66,7 +66,7 @@ def test_a_late_result_is_accepted_and_the_second_copy_is_called_off() -> None:
     late = queue.settle("a", 0, Verdict.OK)
     assert (late.effect, late.cancel_at) == (Effect.OK, ("b",))
     assert queue.settle("b", 0, Verdict.OK).effect is Effect.DUPLICATE
-    assert queue.ledger().ok == 1
+    assert queue.items.ledger().ok == 1
 
 
 def test_a_failed_item_is_tried_again_elsewhere_and_quarantined_when_that_fails_too() -> None:
@@ -101,7 +101,7 @@ def test_losing_a_node_counts_against_no_item_until_it_has_happened_too_often() 
         assert queue.give_up() == []
         assert leased(queue, "a", 1) == [0]
         queue.lost("a")
-    assert (queue.give_up(), queue.state(0)) == ([0], State.FAILED)
+    assert (queue.give_up(), queue.items.state(0)) == ([0], State.FAILED)
 
 
 def test_stragglers_get_a_second_copy_and_the_first_result_wins() -> None:
@@ -114,7 +114,7 @@ def test_stragglers_get_a_second_copy_and_the_first_result_wins() -> None:
     assert settled.cancel_at == ("a",)
     assert queue.settle("a", 0, Verdict.CANCELLED).effect is Effect.DUPLICATE
     assert queue.settle("a", 1, Verdict.LOST).effect is Effect.REQUEUED
-    assert queue.state(1) is State.LEASED
+    assert queue.items.state(1) is State.LEASED
 
 
 def test_a_node_on_which_everything_fails_is_cordoned_and_its_items_are_tried_elsewhere() -> None:
@@ -127,7 +127,7 @@ def test_a_node_on_which_everything_fails_is_cordoned_and_its_items_are_tried_el
     assert queue.suspect("good") is None
     cordoned = queue.suspect("bad")
     assert cordoned is not None
-    assert (len(cordoned.reopened), queue.number(State.FAILED)) == (12, 0)
+    assert (len(cordoned.reopened), queue.items.number(State.FAILED)) == (12, 0)
     assert leased(queue, "bad", 9) == []
     assert set(leased(queue, "good", 12)) == set(cordoned.reopened)
 
@@ -153,13 +153,13 @@ def test_what_runs_since_an_earlier_session_is_adopted_and_the_rest_called_off()
 def test_the_ledger_tells_a_stopped_run_from_a_halted_one() -> None:
     queue = queue_of(3, "a")
     leased(queue, "a", 1)
-    assert (queue.ledger().skipped, queue.ledger(interrupted=True).cancelled) == (3, 3)
+    assert (queue.items.ledger().skipped, queue.items.ledger(interrupted=True).cancelled) == (3, 3)
 
 
 def test_a_million_items_cost_two_bytes_each() -> None:
     queue = queue_of(10**6, "a")
     leased(queue, "a", 1000)
-    assert (len(queue._items.states) + len(queue._items.attempts), len(queue.holders["a"].holding)) == (2 * 10**6, 1000)
+    assert (len(queue.items.states) + len(queue.items.attempts), len(queue.holders["a"].holding)) == (2 * 10**6, 1000)
 
 
 class QueueMachine(stateful.RuleBasedStateMachine):
@@ -179,7 +179,7 @@ class QueueMachine(stateful.RuleBasedStateMachine):
     @stateful.rule(node=st.sampled_from(NODES), limit=st.integers(1, 8))
     def lease(self, node: str, limit: int) -> None:
         for grant in self.queue.lease(node, limit, self.now_s):
-            assert self.queue.state(grant.index) is State.LEASED
+            assert self.queue.items.state(grant.index) is State.LEASED
             self.out[node].add(grant.index)
 
     @stateful.rule(node=st.sampled_from(NODES))
@@ -238,7 +238,7 @@ class QueueMachine(stateful.RuleBasedStateMachine):
         if not hasattr(self, "queue"):
             return
         for index, number in self.answers.items():
-            answered = self.queue.state(index) in (State.OK, State.FAILED, State.QUARANTINED)
+            answered = self.queue.items.state(index) in (State.OK, State.FAILED, State.QUARANTINED)
             assert number == self.reopened[index] + answered
 
     @stateful.invariant()
@@ -246,9 +246,9 @@ class QueueMachine(stateful.RuleBasedStateMachine):
         if not hasattr(self, "queue"):
             return
         held = {index for holder in self.queue.holders.values() for index in holder.holding}
-        assert held == {index for index in range(self.queue.count) if self.queue.state(index) is State.LEASED}
-        assert sum(self.queue.number(state) for state in State) == self.queue.count
-        assert self.queue.ledger().done == sum((self.answers - self.reopened).values())
+        assert held == {index for index in range(self.queue.count) if self.queue.items.state(index) is State.LEASED}
+        assert sum(self.queue.items.number(state) for state in State) == self.queue.count
+        assert self.queue.items.ledger().done == sum((self.answers - self.reopened).values())
 
     def teardown(self) -> None:
         """Whatever has happened, three good nodes finish the rest."""
