@@ -71,8 +71,7 @@ def init(wishes: Wishes) -> Made:
     if not existed:
         file.write_text(render(wishes, operator, _data(file), project), encoding="utf-8")
         news.append(f"wrote {file}")
-    faults = check.check_files([file], root)
-    if faults:
+    elif faults := check.check_files([file], root):
         lines = "\n".join(f"  {fault}" for fault in faults)
         message = f"the stack file has faults:\n{lines}"
         raise GaxxError(message)

@@ -1,7 +1,5 @@
 """The stack files of a project: where they lie and what stands in them, unchecked."""
 
-import collections.abc
-import contextlib
 import pathlib
 
 from components.errors import GaxxError
@@ -15,21 +13,6 @@ def path_of(root: pathlib.Path, stack: str) -> pathlib.Path:
 def paths(root: pathlib.Path) -> list[pathlib.Path]:
     """Every stack file of the project."""
     return sorted((root / "stacks").glob("Pulumi.*.yaml"))
-
-
-@contextlib.contextmanager
-def restored(root: pathlib.Path, stack: str, on: type[GaxxError]) -> collections.abc.Iterator[None]:
-    """Put the stack file back as it was when the block ends by an error of this kind."""
-    path = path_of(root, stack)
-    before = path.read_bytes() if path.exists() else None
-    try:
-        yield
-    except on:
-        if before is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_bytes(before)
-        raise
 
 
 def configuration(root: pathlib.Path, stack: str) -> dict[str, object]:

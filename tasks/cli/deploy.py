@@ -1,5 +1,6 @@
 """`gaxx up`, `gaxx preview`, `gaxx down`: Pulumi on this terminal."""
 
+import collections.abc
 import pathlib
 import sys
 
@@ -96,6 +97,13 @@ def _end(stack: inventory.Stack, extra: tuple[str, ...], *, yes: bool) -> None:
 def _deploy(verb: str, stack: str, extra: tuple[str, ...], *, yes: bool | None) -> None:
     arguments = [*(["--yes"] if yes else []), *extra]
     deploy.deploy(verb, inventory.stack_named(stack), arguments, confirm=confirming(yes=bool(yes)))
+
+
+def applying(stack: inventory.Stack, *, yes: bool) -> collections.abc.Callable[[], None]:
+    """Return what goes `up` once the stack file is changed; raise GaxxError now when it could not ask."""
+    answers = ["--yes"] if yes else []
+    deploy.must_be_answered(answers)
+    return lambda: deploy.deploy("up", stack, answers, confirm=confirming(yes=yes))
 
 
 def confirming(*, yes: bool) -> locks.Confirm:

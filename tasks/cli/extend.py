@@ -3,9 +3,9 @@
 import click
 
 from tasks import inventory
-from tasks.cli.deploy import confirming
+from tasks.cli.deploy import applying
 from tasks.cli.options import stack_option
-from tasks.updates import deploy, extend
+from tasks.updates import extend
 
 
 @click.command("extend")
@@ -19,10 +19,5 @@ def extend_command(*, by: str, stack: str, yes: bool) -> None:
     the longest that is accepted.
     """
     found = inventory.stack_named(stack)
-    answers = ["--yes"] if yes else []
-    deploy.must_be_answered(answers)
-
-    def up() -> None:
-        deploy.deploy("up", found, answers, confirm=confirming(yes=yes))
-
+    up = applying(found, yes=yes)
     extend.extend(found, by, up, lambda text: click.echo(f"gaxx: {text}", err=True))

@@ -3,9 +3,9 @@
 import click
 
 from tasks import inventory
-from tasks.cli.deploy import confirming
+from tasks.cli.deploy import applying
 from tasks.cli.options import stack_option
-from tasks.updates import deploy, rotate
+from tasks.updates import rotate
 
 
 @click.command("rotate")
@@ -22,10 +22,5 @@ def rotate_command(*, stack: str, tokens: bool, keys: bool, authority: bool, yes
     """
     wishes = rotate.Wishes(tokens or not (keys or authority), keys or not (tokens or authority), authority)
     found = inventory.stack_named(stack)
-    answers = ["--yes"] if yes else []
-    deploy.must_be_answered(answers)
-
-    def up() -> None:
-        deploy.deploy("up", found, answers, confirm=confirming(yes=yes))
-
+    up = applying(found, yes=yes)
     rotate.rotate(found, wishes, up, lambda text: click.echo(f"gaxx: {text}", err=True))

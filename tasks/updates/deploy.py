@@ -170,14 +170,14 @@ def _fleets(stack: Stack) -> list[collections.abc.Mapping[str, object]]:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Result:
     code: int
-    locked: bool
-    holders: tuple[locks.Lock, ...]
-    refusals: tuple[str, ...]
-    failures: tuple[doing_without.Failure, ...]
-    declined: bool
-    is_unknown: bool
+    locked: bool = False
+    holders: tuple[locks.Lock, ...] = ()
+    refusals: tuple[str, ...] = ()
+    failures: tuple[doing_without.Failure, ...] = ()
+    declined: bool = False
+    is_unknown: bool = False
     """There is no such stack."""
-    interrupted: bool
+    interrupted: bool = False
 
 
 def _run(
@@ -196,11 +196,19 @@ def _run(
         with _noting(signal.SIGINT) as interrupts:
             code = process.wait()
         said = tail.finish()
-        locked = locks.is_locked(said)
-        failures = doing_without.failures(events)
-        declined, is_unknown = _declined(events, said), NO_SUCH_STACK.encode() in said
-        refusals = _refusals(events)
-        return _Result(code, locked, locks.holders(said), refusals, failures, declined, is_unknown, bool(interrupts))
+        if code == 0:
+            # The log of a large fleet is long, and only a failure is to be explained.
+            return _Result(code)
+        return _Result(
+            code,
+            locked=locks.is_locked(said),
+            holders=locks.holders(said),
+            refusals=_refusals(events),
+            failures=doing_without.failures(events),
+            declined=_declined(events, said),
+            is_unknown=NO_SUCH_STACK.encode() in said,
+            interrupted=bool(interrupts),
+        )
 
 
 class _Tail:

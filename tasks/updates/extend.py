@@ -1,17 +1,11 @@
 """More time for a stack that is up: its `gaxx:ttl` grows, and `up` tells every machine."""
 
-import collections.abc
-
 from components.errors import GaxxError
 from components.settings_reader import format_duration, parse_duration
 from tasks import declared, inventory, listing, stack_files
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
-from tasks.updates.deploy import Declined
-
-Up = collections.abc.Callable[[], None]
-"""Runs `pulumi up` for the stack; raises GaxxError."""
-Tell = collections.abc.Callable[[str], None]
+from tasks.updates.changing import Tell, Up, restored, saying
 
 
 def extend(stack: Stack, by: str, up: Up, tell: Tell) -> None:
@@ -33,16 +27,11 @@ def extend(stack: Stack, by: str, up: Up, tell: Tell) -> None:
     before, after = format_duration(before_s), format_duration(before_s + by_s)
     # The longest that is accepted is the settings' to know: refused before anything is written.
     declared.settings_of(stack, ttl=after)
-    with stack_files.restored(stack.root, stack.name, Declined):
+    with restored(file):
         pulumi(["config", "set", "--stack", stack.name, key, after], stack.root)
         tell(f"{key}: {before} -> {after}")
-        try:
+        with saying(f"{file} keeps {key}: {after}; `gaxx up` applies it", tell):
             up()
-        except Declined:
-            raise
-        except GaxxError:
-            tell(f"{file} keeps {key}: {after}; `gaxx up` applies it")
-            raise
     ends = sorted(node.expires for node in inventory.find(stack).inventory.nodes if node.expires)
     if ends:
         tell(f"the first machine ends at {ends[0]}, {listing.left(ends[0])} from now")

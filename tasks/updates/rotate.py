@@ -4,8 +4,6 @@ An authority takes over in two updates. After the first every node and controlle
 is the new one's; the second drops the old. What is cut short goes on where it stopped.
 """
 
-import collections.abc
-import contextlib
 import dataclasses
 import pathlib
 import tempfile
@@ -15,11 +13,8 @@ from components.errors import GaxxError
 from tasks import stack_files
 from tasks.inventory import Stack
 from tasks.pulumi_cli import pulumi
+from tasks.updates.changing import Tell, Up, restored, saying
 from tasks.updates.deploy import Declined
-
-Up = collections.abc.Callable[[], None]
-"""Runs `pulumi up` for the stack; raises GaxxError."""
-Tell = collections.abc.Callable[[str], None]
 
 TOKENS, KEYS = "tokenGeneration", "keyGeneration"
 _AUTHORITY, _PREVIOUS = "authorityKey", "previousAuthorityKey"
@@ -46,7 +41,7 @@ def rotate(stack: Stack, wishes: Wishes, up: Up, tell: Tell) -> None:
     file = stack_files.path_of(stack.root, stack.name)
     config = stack_files.configuration(stack.root, stack.name)
     place: _Declared | _Embedded = _Declared(stack) if f"{stack.project}:{_AUTHORITY}" in config else _Embedded(stack)
-    with stack_files.restored(stack.root, stack.name, Declined):
+    with restored(file):
         for name, wished in ((TOKENS, wishes.tokens), (KEYS, wishes.keys)):
             if wished:
                 before = int(str(config.get(f"{stack.project}:{name}", 1)))
@@ -55,12 +50,12 @@ def rotate(stack: Stack, wishes: Wishes, up: Up, tell: Tell) -> None:
         if wishes.authority:
             _begin(place, up, tell)
         else:
-            with _saying(f"{file} keeps what was raised; `gaxx up` applies it", tell):
+            with saying(f"{file} keeps what was raised; `gaxx up` applies it", tell):
                 up()
     if wishes.authority:
         place.finish()
         tell("every node is under the new authority: now the old one is trusted no more")
-        with _saying("the old authority is still trusted; `gaxx up` ends that", tell, although_declined=True):
+        with saying("the old authority is still trusted; `gaxx up` ends that", tell, although_declined=True):
             up()
 
 
@@ -71,22 +66,11 @@ def _begin(place: "_Declared | _Embedded", up: Up, tell: Tell) -> None:
     else:
         tell("the authority is being taken over from already: going on")
     try:
-        with _saying("a new authority is being taken over from: the same command goes on from here", tell):
+        with saying("a new authority is being taken over from: the same command goes on from here", tell):
             up()
     except Declined:
         if begun:
             place.take_back()
-        raise
-
-
-@contextlib.contextmanager
-def _saying(text: str, tell: Tell, *, although_declined: bool = False) -> collections.abc.Iterator[None]:
-    """Say how things stand when an update fails in the block."""
-    try:
-        yield
-    except GaxxError as error:
-        if although_declined or not isinstance(error, Declined):
-            tell(text)
         raise
 
 

@@ -17,7 +17,7 @@ import pytest
 from components.inventory import Node
 from tests.stack import remains
 from tests.tasks.conftest import enter, person
-from tests.tasks.fleet import ROOT, SSH_PORT, Fleet, fleet
+from tests.tasks.fleet import ROOT, SSH_PORT, Fleet, banner, fleet
 from tests.tasks.jump import Jump, jump_host
 from tests.waiting import until
 
@@ -156,7 +156,7 @@ def test_a_tunnel_goes_through_it_until_ctrl_c(behind: Behind) -> None:
         [*line, f"{port}:{address}:{SSH_PORT}"], env=behind.fleet.environ, start_new_session=True,
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-    until(lambda: _banner(port).startswith(b"SSH-2.0-"))
+    until(lambda: banner(port).startswith(b"SSH-2.0-"))
 
     # As a terminal does it: to all of them.
     os.killpg(process.pid, signal.SIGINT)
@@ -359,11 +359,3 @@ def test_no_client_outlives_a_provider_that_is_killed(behind: Behind) -> None:
 
 def _clients(behind: Behind) -> list[str]:
     return [line for line in remains.processes(str(behind.jump.ssh.parent)) if " -W " in line]
-
-
-def _banner(port: int) -> bytes:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            return connection.recv(64)
-    except OSError:
-        return b""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tasks.fleet import SSH_PORT, Fleet
+from tests.tasks.fleet import SSH_PORT, Fleet, banner
 from tests.waiting import alive, until
 
 pytestmark = pytest.mark.engine
@@ -171,17 +171,9 @@ def test_a_tunnel_leads_to_the_nodes_port(three: Fleet) -> None:
         cwd=three.root, env=three.environ, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        until(lambda: _banner(port).startswith(b"SSH-2.0-"))
+        until(lambda: banner(port).startswith(b"SSH-2.0-"))
     finally:
         process.send_signal(signal.SIGINT)
         for child in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             subprocess.run(["kill", "-INT", child], check=False)
         process.communicate(timeout=10)
-
-
-def _banner(port: int) -> bytes:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            return connection.recv(64)
-    except OSError:
-        return b""
